@@ -1,0 +1,204 @@
+"""Scores and rejects -> record values: the JSON that subscribers read.
+
+How a schema may change: a field may be added within a `schema_version`, and readers ignore what they do not know; a field
+that is renamed, removed, or changes its type, unit or meaning takes the next version, which is written to a new topic
+beside the old one until its readers have moved. `stream/schemas/` holds these types as JSON Schemas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from stream.events import EventBatch, Reject
+from stream.features import PARTS
+
+SCHEMA_VERSION = 1
+
+Unit = Annotated[float, Meta(ge=0, le=1)]
+Nats = Annotated[float, Meta(ge=0)]
+
+
+def _about(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class _Score(msgspec.Struct, frozen=True, gc=False):
+    schema_version: Annotated[int, _about("1 here; rises when a field changes its meaning")]
+    id: Annotated[str, _about("source topic, partition, offset and model; a replay repeats it: keep the first of each")]
+    event_id: str
+    user_id: str
+    event_time_ms: int
+    scored_time_ms: Annotated[int, _about("when the score was made, by the worker's clock")]
+    events_seen: Annotated[int, Meta(ge=1, description="this was the user's n-th event: the order of application")]
+    model: str
+    model_hash: Annotated[str, _about("SHA-256 of the weights, first 12 hex digits")]
+    late: Annotated[bool, _about("older than an event of the user already applied; scored on arrival")]
+    time_bounded: Annotated[bool, _about("its own time was not believed; event_time_ms is the source record's")]
+    carry_rebuilt: Annotated[bool, _about("the user's rolling sequence was first run through a model new to it")]
+
+
+class PurchaseIntent(_Score, frozen=True, gc=False):
+    """How likely the user is to buy, after this event. One per event."""
+
+    purchase_intent: Annotated[dict[str, Unit], _about("probability of a purchase within each horizon, by its name")]
+
+
+class SurpriseParts(msgspec.Struct, frozen=True, gc=False):
+    """What the surprise is made of, in nats."""
+
+    action: Nats
+    category: Nats
+    gap: Nats
+    price: Nats
+
+
+class AnomalyScore(_Score, frozen=True, gc=False):
+    """How strange this event is, given the user's events before it. One per event."""
+
+    anomaly: Annotated[Unit, _about("share of normal traffic that is less surprising; a high score is strange")]
+    surprise: Annotated[Nats, _about("-ln p(what came), in nats: the sum of its parts")]
+    surprise_parts: SurpriseParts
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that could not be scored."""
+
+    schema_version: int
+    id: Annotated[str, _about("source topic, partition and offset; a replay repeats it")]
+    topic: str
+    partition: int
+    offset: int
+    record_time_ms: int
+    failed_time_ms: int
+    stage: str
+    reason: Annotated[str, _about("one of a few words, for counting")]
+    error: Annotated[str, _about("where, what was expected, what came")]
+    key: Annotated[bytes | None, _about("base64; cut like the value")]
+    value: Annotated[bytes | None, _about("base64 of the original bytes, cut to a limit")]
+    value_bytes: Annotated[int, _about("length of the original")]
+    value_sha256: Annotated[str | None, _about("of the whole original")]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """N events with their scores, in the order in which they were applied."""
+
+    events: EventBatch
+    events_seen: NDArray[np.int64]  # the user's count with this event
+    late: NDArray[np.bool_]
+    carry_rebuilt: NDArray[np.bool_]
+    intent: NDArray[np.float32]  # [N, K] in [0, 1]
+    surprise_parts: NDArray[np.float32]  # [N, 4] nats
+    anomaly: NDArray[np.float64]  # in [0, 1]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def surprise(self) -> NDArray[np.float64]:
+        """[N] nats: the sum of the parts as published."""
+        return np.round(_rounded(self.surprise_parts).sum(axis=1), _DIGITS)
+
+
+# Digits after the point: an intent of 1e-6 drives no decision, and shorter numbers make shorter records.
+_DIGITS = 6
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Encoder:
+    """Writes records for one model; what is the same in each is set once."""
+
+    def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons_secs: Sequence[int]) -> None:
+        self._topics = topics
+        self._model, self._model_hash = model, model_hash
+        self._horizons = tuple(horizon_name(secs) for secs in horizons_secs)
+
+    def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """(key, purchase-intent value, anomaly-scores value) of each event, in order.
+
+        One at a time, to be used at once: bytes kept by the thousand cost ten times as much.
+        """
+        events = scored.events
+        horizons, model, model_hash = self._horizons, self._model, self._model_hash
+        columns = (
+            events.key, self._ids(events), events.event_id, events.time_ms, scored.events_seen, scored.late,
+            events.time_bounded, scored.carry_rebuilt, _rounded(scored.intent), scored.anomaly,
+            scored.surprise, _rounded(scored.surprise_parts),
+        )  # fmt: skip
+        for key, id_, event_id, time_ms, seen, late, bounded, rebuilt, intent, anomaly, surprise, parts in zip(
+            *(column if isinstance(column, list) else column.tolist() for column in columns), strict=True
+        ):
+            common = (
+                SCHEMA_VERSION, id_, event_id, key.decode(), time_ms, now_ms, seen, model, model_hash, late, bounded,
+                rebuilt,
+            )  # fmt: skip
+            yield (
+                key,
+                _encode(PurchaseIntent(*common, dict(zip(horizons, intent, strict=True)))),
+                _encode(AnomalyScore(*common, anomaly, surprise, SurpriseParts(*parts))),
+            )
+
+    def dead_letter(self, reject: Reject, *, now_ms: int, max_bytes: int) -> bytes:
+        """The value of a dead letter, with at most `max_bytes` of the original."""
+        topic, value = self._topics[reject.source], reject.value
+        where = f"{topic}[{reject.partition}]@{reject.offset}"
+        return _encode(
+            DeadLetter(
+                schema_version=SCHEMA_VERSION,
+                id=f"{topic}-{reject.partition}-{reject.offset}",
+                topic=topic,
+                partition=reject.partition,
+                offset=reject.offset,
+                record_time_ms=reject.record_time_ms,
+                failed_time_ms=now_ms,
+                stage=reject.stage,
+                reason=reject.reason,
+                error=f"{where}: {reject.error}; sent to dead letters",
+                key=None if reject.key is None else reject.key[:max_bytes],
+                value=None if value is None else value[:max_bytes],
+                value_bytes=0 if value is None else len(value),
+                value_sha256=None if value is None else hashlib.sha256(value).hexdigest(),
+            )
+        )
+
+    def _ids(self, events: EventBatch) -> list[str]:
+        topics, model_hash = self._topics, self._model_hash
+        return [
+            f"{topics[source]}-{partition}-{offset}-{model_hash}"
+            for source, partition, offset in zip(
+                events.source.tolist(), events.partition.tolist(), events.offset.tolist(), strict=True
+            )
+        ]
+
+
+def horizon_name(secs: int) -> str:
+    """`30m`, `24h`: how a horizon is called in records."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if secs % size == 0:
+            return f"{secs // size}{unit}"
+    return f"{secs}s"
+
+
+def json_schemas() -> Mapping[str, dict[str, Any]]:
+    """File name -> JSON Schema of each output record; the files in `stream/schemas/` are these."""
+    return {
+        "purchase-intent.v1.json": msgspec.json.schema(PurchaseIntent),
+        "anomaly-scores.v1.json": msgspec.json.schema(AnomalyScore),
+        "dead-letters.v1.json": msgspec.json.schema(DeadLetter),
+    }
+
+
+def _rounded(column: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.round(column.astype(np.float64), _DIGITS)
+
+
+assert PARTS == SurpriseParts.__struct_fields__  # noqa: S101 - the columns are passed by place

@@ -1,0 +1,33 @@
+"""Errors by whose fault they are; each says where, what was expected, what came, what happens next.
+
+    BehaviourStreamError
+    ├── SettingsError     the process must not start: settings, model file, topics; exit code 2
+    ├── BrokerError       the broker is absent, or refuses; exit code 3
+    └── StateError        the state of a partition cannot be trusted: stop and restore it; exit code 4
+
+A bad record is none of these: it is a value (`events.Reject`), so that nothing else in its batch is lost by it.
+"""
+
+
+class BehaviourStreamError(Exception):
+    """Base of all errors whose message is meant for the person at the terminal."""
+
+    exit_code = 1
+
+
+class SettingsError(BehaviourStreamError):
+    """A setting, model file or topic layout that makes it wrong to start."""
+
+    exit_code = 2
+
+
+class BrokerError(BehaviourStreamError):
+    """The broker cannot be reached, or refuses what was asked."""
+
+    exit_code = 3
+
+
+class StateError(BehaviourStreamError):
+    """Rows, offsets or ownership of a partition are not what they must be."""
+
+    exit_code = 4

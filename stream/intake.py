@@ -1,0 +1,135 @@
+"""What waits to be scored: frames in, micro-batches out, and the offsets that may be committed once they are applied.
+
+Agents put frames, on the event loop's thread; everything else happens on the scoring thread. An event of a user who has
+had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets, so others
+may overtake, and a commit stops before the first event not applied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events import SOURCES, EventBatch, Frame, Reject, TimeBounds, decode
+from stream.merge import PartitionMerge, Position
+
+logger = logging.getLogger(__name__)
+
+# A topic partition: (source, partition).
+Source = tuple[int, int]
+
+
+class Intake:
+    """Queues of all owned partitions. `put` may be called from another thread than the rest."""
+
+    def __init__(self, bounds: TimeBounds, *, hold_max_ms: int) -> None:
+        self._bounds = bounds
+        self._hold_max_ms = hold_max_ms
+        self._frames: deque[Frame] = deque()
+        self._merges: dict[int, PartitionMerge] = {}
+        self._deferred = EventBatch.concat([])
+        self._held_since_ms: dict[Source, int] = {}
+        self._given_up: set[Source] = set()
+        self.holds_given_up = 0
+
+    def start(self, partition: int, positions: Mapping[int, Position]) -> None:
+        """Own a partition, from the given position of each source on."""
+        self._merges[partition] = PartitionMerge(dict(positions))
+
+    def clear(self) -> None:
+        """Own nothing, hold nothing: what was not applied comes again from the committed offsets."""
+        self._frames.clear()
+        self._merges.clear()
+        self._deferred = EventBatch.concat([])
+        self._held_since_ms.clear()
+        self._given_up.clear()
+
+    def put(self, frame: Frame) -> None:
+        """Append a frame; frames of one topic partition come in offset order."""
+        self._frames.append(frame)
+
+    def decode(self) -> list[Reject]:
+        """Decode what was put; the records that are no events come back."""
+        rejects: list[Reject] = []
+        for _ in range(len(self._frames)):
+            frame = self._frames.popleft()
+            merge = self._merges.get(frame.partition)
+            if merge is None:  # put before the partition was lost, decoded after
+                continue
+            events, refused = decode(frame, self._bounds)
+            merge.queues[frame.source].put(events, frame.next_offset)
+            rejects += refused
+        return rejects
+
+    def take(self, n: int, at_end: Collection[Source], now_ms: int) -> EventBatch:
+        """Up to n events: first what was deferred, then every partition's share of what the merge lets through.
+
+        `at_end` holds the topic partitions read to their end, as they were before `decode`.
+        """
+        taken = [self._deferred]
+        room = n - len(self._deferred)
+        self._deferred = EventBatch.concat([])
+        ready = {p: [(s, p) in at_end or self._gave_up(s, p, at_end, now_ms) for s in SOURCES] for p in self._merges}
+        # Two rounds: equal shares, so that a backlog in one partition delays no other; then what is left of the room.
+        for share in (max(1, room // max(1, len(ready))), room):
+            for partition, ends in ready.items():
+                if room > 0:
+                    events = self._merges[partition].take(min(share, room), ends)
+                    room -= len(events)
+                    taken.append(events)
+        return EventBatch.concat([events for events in taken if len(events)])
+
+    def defer(self, events: EventBatch) -> None:
+        """Give back events of the last `take` that were not applied; they come first in the next."""
+        self._deferred = events
+
+    def waiting(self) -> dict[Source, int]:
+        """Events per topic partition not yet taken."""
+        waiting = {(s, p): q.waiting for p, merge in self._merges.items() for s, q in enumerate(merge.queues)}
+        for frame in list(self._frames):
+            source = (frame.source, frame.partition)
+            waiting[source] = waiting.get(source, 0) + len(frame.records)
+        return waiting
+
+    def positions(self) -> dict[Source, Position]:
+        """Per source, the first event not applied, given that all taken and not deferred ones are."""
+        positions = {
+            (source, partition): queue.position
+            for partition, merge in self._merges.items()
+            for source, queue in enumerate(merge.queues)
+            if queue.position is not None
+        }
+        late = self._deferred
+        for i in _first_of_each(late.source, late.partition):
+            # Its own key stands for the running maximum before it: from there on, both give the same order.
+            positions[int(late.source[i]), int(late.partition[i])] = Position(int(late.offset[i]), int(late.order_ms[i]))
+        return positions
+
+    def _gave_up(self, source: int, partition: int, at_end: Collection[Source], now_ms: int) -> bool:
+        """Whether a source that cannot be read has held the others for longer than the limit."""
+        key = (source, partition)
+        merge = self._merges[partition]
+        if source not in merge.held_by([(s, partition) in at_end for s in SOURCES]):
+            self._held_since_ms.pop(key, None)
+            self._given_up.discard(key)
+            return False
+        since = self._held_since_ms.setdefault(key, now_ms)
+        if now_ms - since < self._hold_max_ms:
+            return False
+        if key not in self._given_up:
+            self._given_up.add(key)
+            self.holds_given_up += 1
+            logger.warning(
+                "source %d of partition %d is behind its end and gave nothing for %d ms; going on without it "
+                "(its events will be late)", source, partition, now_ms - since,
+            )  # fmt: skip
+        return True
+
+
+def _first_of_each(source: NDArray[np.uint8], partition: NDArray[np.int32]) -> list[int]:
+    _, first = np.unique(partition.astype(np.int64) * len(SOURCES) + source, return_index=True)
+    return [int(i) for i in first]

@@ -1,0 +1,139 @@
+"""A model on disk: weights as safetensors, and beside them a JSON card. Nothing is ever unpickled.
+
+    shoppers-h64.safetensors    float32 weights
+    shoppers-h64.json           sizes, feature statistics, normal traffic, SHA-256 of the weights, how it was made
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+
+from stream.anomaly import NormalTraffic
+from stream.errors import SettingsError
+from stream.events import ACTIONS
+from stream.features import FEATURES_FORMAT, GAP_EDGES_S, PRICE_EDGES, Statistics
+from stream.model import BehaviourLSTM, Sizes
+
+CARD_FORMAT = "behaviour-stream-model/1"
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the weights alone do not say."""
+
+    format: str = CARD_FORMAT
+    features_format: int = FEATURES_FORMAT
+    actions: tuple[str, ...] = ACTIONS
+    gap_edges_secs: tuple[float, ...] = tuple(GAP_EDGES_S.tolist())
+    price_edges: tuple[float, ...] = tuple(PRICE_EDGES.tolist())
+    sizes: Sizes
+    statistics: Statistics
+    normal_traffic: NormalTraffic
+    weights_sha256: str
+    made: dict[str, Any]  # the command, its seed, what it trained on and what it reached: for people
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model, ready to score."""
+
+    name: str
+    card: Card
+    model: BehaviourLSTM
+
+    @property
+    def hash(self) -> str:
+        """First 12 hex digits of the weights' SHA-256: enough to tell models apart, short enough for every record."""
+        return self.card.weights_sha256[:12]
+
+    @property
+    def hash64(self) -> int:
+        """First 8 bytes of it: how a row names the maker of its carry."""
+        return int(self.card.weights_sha256[:16], 16)
+
+
+def save(model: BehaviourLSTM, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]) -> Card:
+    """Write PATH.safetensors and PATH.json."""
+    weights = safetensors.torch.save({name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()})
+    card = Card(
+        sizes=model.sizes,
+        statistics=statistics,
+        normal_traffic=normal,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        made=made,
+    )
+    path.with_suffix(".safetensors").write_bytes(weights)
+    path.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    return card
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    folder = resources.files("stream") / "models"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
+
+
+def load(wanted: str) -> LoadedModel:
+    """A shipped model by name, or one by the path of its .safetensors file.
+
+    Raises SettingsError that says what is missing or does not fit.
+    """
+    path = Path(wanted)
+    if path.suffix != ".safetensors":
+        if wanted not in shipped():
+            raise SettingsError(f"model {wanted}: expected one of {', '.join(shipped())}, or a path to a .safetensors file")
+        path = Path(str(resources.files("stream") / "models" / f"{wanted}.safetensors"))
+    weights = _read(path)
+    card = _card(path.with_suffix(".json"))
+    found = hashlib.sha256(weights).hexdigest()
+    if found != card.weights_sha256:
+        raise SettingsError(f"model {path}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}")
+    model = BehaviourLSTM(card.sizes)
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise SettingsError(f"model {path}: expected safetensors, got something else ({error})") from None
+    _check_shapes(path, model, tensors)
+    model.load_state_dict(tensors)
+    return LoadedModel(path.stem, card, model)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"model {path}: cannot be read ({error.strerror})") from None
+
+
+def _card(path: Path) -> Card:
+    try:
+        card = msgspec.json.decode(_read(path), type=Card)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"model card {path}: {error}") from None
+    ours = Card.__struct_defaults__
+    for name, expected in zip(Card.__struct_fields__, ours, strict=False):
+        if getattr(card, name) != expected:
+            raise SettingsError(
+                f"model card {path}: expected {name} {expected}, got {getattr(card, name)}; another version made it"
+            )
+    return card
+
+
+def _check_shapes(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Tensor]) -> None:
+    expected = {name: (tuple(w.shape), w.dtype) for name, w in model.state_dict().items()}
+    found = {name: (tuple(w.shape), w.dtype) for name, w in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise SettingsError(
+                f"model {path}: expected {name} as {expected.get(name, 'absent')}, got {found.get(name, 'nothing')}"
+            )
+
+

@@ -1,0 +1,107 @@
+"""The row of a user as bytes: what is in the changelog and in RocksDB. Format version 1.
+
+    format u1 | flags u1 | layers u2 | hidden u2 | sequence u2 | model u8 | events_seen i8 | last_time_ms i8
+    | offsets i8 x 3 | generations u4 x 3 | raw events x sequence | carry (h, c) f4
+
+Little-endian, no padding. The header says its own sizes, so that a row written with other ones is still read: the
+rolling sequence holds raw inputs, from which any model can make its carry again. A version that is not known is refused.
+A change of this layout takes the next version number, and `unpack` goes on reading the former ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import StateError
+from stream.events import SOURCES
+
+FORMAT = 1
+NO_OFFSET = -1
+
+# One event of a rolling sequence, as it came: never a feature, so that features may change without losing state.
+RAW_EVENT = np.dtype(
+    [
+        ("time_ms", "<i8"),
+        ("event_hash", "<u8"),
+        ("item", "<u4"),
+        ("category", "<u4"),
+        ("price", "<f4"),
+        ("action", "u1"),
+    ]
+)
+
+_HEADER = [
+    ("format", "u1"),
+    ("flags", "u1"),
+    ("layers", "<u2"),
+    ("hidden", "<u2"),
+    ("sequence", "<u2"),
+    ("model", "<u8"),  # of the carry: the first 8 bytes of the model's hash; 0: no carry
+    ("events_seen", "<i8"),
+    ("last_time_ms", "<i8"),
+    ("offsets", "<i8", (len(SOURCES),)),  # last applied of each source, NO_OFFSET: none
+    ("generations", "<u4", (len(SOURCES),)),  # of each source topic; raised when one is made anew (not yet: 0)
+]
+HEADER = np.dtype(_HEADER)
+
+Rows = NDArray[np.void]
+
+
+def row_dtype(sequence: int, layers: int, hidden: int) -> np.dtype[np.void]:
+    """A row with R = `sequence` raw events, oldest at `events_seen % R` once full, and a carry [2, L, H]."""
+    return np.dtype([*_HEADER, ("raw", RAW_EVENT, (sequence,)), ("carry", "<f4", (2, layers, hidden))])
+
+
+def new_rows(n: int, sequence: int, layers: int, hidden: int) -> Rows:
+    """n rows of users never seen."""
+    rows = np.zeros(n, row_dtype(sequence, layers, hidden))
+    rows["format"], rows["layers"], rows["hidden"], rows["sequence"] = FORMAT, layers, hidden, sequence
+    rows["last_time_ms"] = rows["offsets"] = NO_OFFSET
+    return rows
+
+
+def to_bytes(rows: Rows) -> list[bytes]:
+    """Each row's bytes."""
+    whole, size = rows.tobytes(), rows.dtype.itemsize
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def unpack(values: Sequence[bytes], sequence: int, layers: int, hidden: int) -> Rows:
+    """Rows from their bytes, in the sizes asked for.
+
+    A row of another sequence length keeps its latest events; one of another hidden size keeps no carry (`model` 0).
+    Raises StateError for a format that is not known, or bytes that are no row.
+    """
+    rows = new_rows(len(values), sequence, layers, hidden)
+    for i, value in enumerate(values):
+        header = _header(value)
+        if header["format"] != FORMAT:
+            raise StateError(f"row: expected format {FORMAT}, got {int(header['format'])}; a newer version wrote it")
+        dtype = row_dtype(int(header["sequence"]), int(header["layers"]), int(header["hidden"]))
+        if dtype.itemsize != len(value):
+            raise StateError(f"row: its header says {dtype.itemsize} bytes, but it has {len(value)}")
+        row = np.frombuffer(value, dtype)[0]
+        rows[i] = row if dtype == rows.dtype else _resized(row, rows[i])
+    return rows
+
+
+def _header(value: bytes) -> np.void:
+    if len(value) < HEADER.itemsize:
+        raise StateError(f"row: expected at least {HEADER.itemsize} bytes, got {len(value)}")
+    header: np.void = np.frombuffer(value, HEADER, count=1)[0]
+    return header
+
+
+def _resized(row: np.void, blank: np.void) -> np.void:
+    resized = blank.copy()
+    for name in ("events_seen", "last_time_ms", "offsets", "generations"):
+        resized[name] = row[name]
+    seen, had, has = int(row["events_seen"]), int(row["sequence"]), int(blank["sequence"])
+    kept = np.arange(max(0, seen - min(had, has)), seen)
+    resized["raw"][kept % has] = row["raw"][kept % had]
+    if (row["layers"], row["hidden"]) == (blank["layers"], blank["hidden"]):
+        resized["model"], resized["carry"] = row["model"], row["carry"]
+    return resized

@@ -1,0 +1,182 @@
+"""Settings: one frozen value, read from flags and from `BEHAVIOUR_*` in the environment (the only reader of it).
+
+A flag beats the environment, the environment beats the default. A name that is not a setting is refused, so that a
+misspelt one cannot be silently without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stream.errors import SettingsError
+
+ENV_PREFIX = "BEHAVIOUR_"
+
+# Ends of ranges that have no natural limit: one that a typo crosses (a second written as a microsecond, say).
+_DAY_MS = 86_400_000
+_YEAR_MS = 366 * _DAY_MS
+
+_Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting with its default. Units stand in the names; each description becomes the flag's help."""
+
+    bootstrap_servers: Annotated[str, Meta(min_length=1, description="Kafka brokers, host:port,host:port")] = (
+        "127.0.0.1:9092"
+    )
+    app_id: Annotated[_Name, Meta(description="consumer group, transactional ids and changelog are named after it")] = (
+        "behaviour-stream"
+    )
+    clicks_topic: Annotated[_Name, Meta(description="source topic of clicks")] = "clicks"
+    searches_topic: Annotated[_Name, Meta(description="source topic of searches")] = "searches"
+    purchases_topic: Annotated[_Name, Meta(description="source topic of purchases")] = "purchases"
+    purchase_intent_topic: Annotated[_Name, Meta(description="output topic of intent scores")] = "purchase-intent"
+    anomaly_scores_topic: Annotated[_Name, Meta(description="output topic of anomaly scores")] = "anomaly-scores"
+    dead_letters_topic: Annotated[_Name, Meta(description="where records go that cannot be scored")] = "dead-letters"
+
+    partitions: Annotated[int, Meta(ge=1, le=10_000, description="partitions of topics that `topics` creates")] = 4
+    replication_factor: Annotated[int, Meta(ge=1, le=9, description="replicas of topics that `topics` creates")] = 1
+    min_insync_replicas: Annotated[int, Meta(ge=1, le=9, description="min.insync.replicas of created topics")] = 1
+    retention_hours: Annotated[int, Meta(ge=-1, description="retention of created topics; -1 keeps for ever")] = 168
+
+    data_dir: Annotated[Path, Meta(description="local copies of the state; each worker needs its own")] = Path(
+        ".behaviour-stream"
+    )
+    model: Annotated[str, Meta(min_length=1, description="a shipped model's name, or a .safetensors file")] = (
+        "shoppers-h64"
+    )
+    device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the LSTM runs; auto: cuda if there")] = (
+        "auto"
+    )
+    torch_threads: Annotated[int, Meta(ge=1, le=256, description="CPU threads of one LSTM step")] = 1
+
+    sequence_events: Annotated[int, Meta(ge=1, le=1024, description="events kept raw per user")] = 16
+    batch_max_events: Annotated[int, Meta(ge=1, le=1_000_000, description="events of a micro-batch at most")] = 4096
+    batch_max_steps: Annotated[
+        int, Meta(ge=1, le=100_000, description="events of one user in a micro-batch; the rest waits for the next")
+    ] = 64
+    buffer_max_events: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="events waiting per topic partition before it is paused")
+    ] = 16_384
+    poll_max_records: Annotated[int, Meta(ge=1, le=1_000_000, description="records of one poll at most")] = 4096
+    fetch_max_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="how long the broker may hold a fetch")] = 20
+
+    merge_hold_max_ms: Annotated[
+        int, Meta(ge=0, le=_DAY_MS, description="how long a topic that cannot be read may hold back the other two")
+    ] = 180_000
+    event_time_max_ahead_ms: Annotated[
+        int, Meta(ge=0, le=_YEAR_MS, description="event time this far after its record's timestamp is not believed")
+    ] = 300_000
+    event_time_max_behind_ms: Annotated[
+        int, Meta(ge=0, le=100 * _YEAR_MS, description="event time this far before its record's timestamp neither")
+    ] = _YEAR_MS
+    dead_letter_max_bytes: Annotated[int, Meta(ge=0, le=700_000, description="bytes of a bad record that are kept")] = (
+        65_536
+    )
+
+    guarantee: Annotated[
+        Literal["at_least_once"], Meta(description="outputs acknowledged before rows and offsets are committed")
+    ] = "at_least_once"
+    checkpoint_interval_ms: Annotated[int, Meta(ge=10, le=600_000, description="time between checkpoints")] = 1_000
+    session_timeout_ms: Annotated[
+        int, Meta(ge=1_000, le=1_800_000, description="silence after which the group gives our partitions away")
+    ] = 30_000
+    transaction_timeout_ms: Annotated[
+        int, Meta(ge=1_000, le=900_000, description="after which the broker aborts an open checkpoint")
+    ] = 60_000
+
+    metrics_host: Annotated[str, Meta(min_length=1, description="address of /metrics and /healthz")] = "127.0.0.1"
+    metrics_port: Annotated[int, Meta(ge=0, le=65_535, description="port of them; 0: any free one")] = 9464
+    health_stall_secs: Annotated[
+        int, Meta(ge=1, le=86_400, description="lag without a commit for this long is unhealthy")
+    ] = 60
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is logged")] = "info"
+
+    @property
+    def source_topics(self) -> tuple[str, str, str]:
+        """Clicks, searches, purchases: the index of each is its `source` in every batch and row."""
+        return (self.clicks_topic, self.searches_topic, self.purchases_topic)
+
+    @property
+    def output_topics(self) -> tuple[str, str, str]:
+        return (self.purchase_intent_topic, self.anomaly_scores_topic, self.dead_letters_topic)
+
+    @property
+    def changelog_topic(self) -> str:
+        """The changelog of the user table, as Faust names it: `<app id>-<table>-changelog`."""
+        return f"{self.app_id}-users-changelog"
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from flags (None: not given) over the environment over the defaults.
+
+    Raises SettingsError naming the setting, where it came from, what was expected and what came.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, value, where in _given(flags or {}, environ):
+        if name not in Settings.__struct_fields__:
+            close = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
+            hint = f"; did you mean {_spelt(close[0], where)}?" if close else ""
+            raise SettingsError(f"{where}: no such setting{hint} (`behaviour-stream settings` lists them all)")
+        given[name], origin[name] = value, where
+    for name, value in given.items():
+        try:
+            msgspec.convert({name: value}, Settings, strict=False, dec_hook=_to_path)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{origin[name]}={value}: {str(error).removesuffix(f' - at `$.{name}`')}") from None
+    settings = msgspec.convert(given, Settings, strict=False, dec_hook=_to_path)
+    _check_together(settings)
+    return settings
+
+
+def in_force(settings: Settings) -> dict[str, Any]:
+    """Every setting and its value, as plain JSON values, in the order of definition."""
+    return {name: str(v) if isinstance(v := getattr(settings, name), Path) else v for name in settings.__struct_fields__}
+
+
+def describe() -> Iterator[tuple[str, Any, str]]:
+    """(name, default, description) of every setting."""
+    for field in msgspec.inspect.type_info(Settings).fields:  # type: ignore[attr-defined]
+        extra = getattr(field.type, "extra_json_schema", None) or {}
+        yield field.name, field.default, str(extra.get("description", ""))
+
+
+def _given(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    for variable, text in environ.items():
+        if variable.startswith(ENV_PREFIX):
+            yield variable.removeprefix(ENV_PREFIX).lower(), text, variable
+    for name, value in flags.items():
+        if value is not None:
+            yield name, value, _spelt(name, "--")
+
+
+def _spelt(name: str, like: str) -> str:
+    return ENV_PREFIX + name.upper() if like.startswith(ENV_PREFIX) else "--" + name.replace("_", "-")
+
+
+def _to_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path) and str(value):
+        return Path(value)
+    raise NotImplementedError(f"Expected `path`, got `{value!r}`")
+
+
+def _check_together(settings: Settings) -> None:
+    topics = [*settings.source_topics, *settings.output_topics, settings.changelog_topic]
+    twice = sorted({t for t in topics if topics.count(t) > 1})
+    if twice:
+        raise SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")
+    if settings.min_insync_replicas > settings.replication_factor:
+        raise SettingsError(
+            f"--min-insync-replicas={settings.min_insync_replicas}: at most --replication-factor="
+            f"{settings.replication_factor}, or no record could ever be acknowledged"
+        )

@@ -1,0 +1,179 @@
+"""The user table: per user a slot in columnar arrays, with the rolling sequence, the offsets applied and the LSTM carry.
+
+The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from the
+store when an event comes, in one call per batch; what changed is `dirty` until a checkpoint takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stream import rows as row_format
+from stream.events import EventBatch
+from stream.rows import RAW_EVENT, Rows
+from stream.sequences import Ints, Packing
+
+# (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
+FetchRows = Callable[[int, Sequence[bytes]], Sequence[bytes | None]]
+
+_FIRST_SLOTS = 1024
+
+
+def raw_events(events: EventBatch) -> NDArray[np.void]:
+    """[N] the columns of a batch that a rolling sequence keeps."""
+    raw = np.empty(len(events), RAW_EVENT)
+    for name in RAW_EVENT.names or ():
+        raw[name] = getattr(events, name)
+    return raw
+
+
+class Table:
+    """Rows of the users in memory. One thread at a time."""
+
+    def __init__(
+        self, *, sequence: int, layers: int, hidden: int, model: int, device: torch.device, fetch_rows: FetchRows
+    ) -> None:
+        """`model` names the maker of every carry made here; a row with another's is `stale` until rebuilt."""
+        self._sizes = (sequence, layers, hidden)
+        self._model = model
+        self._fetch_rows = fetch_rows
+        self._index: dict[int, dict[bytes, int]] = {}
+        self._free: list[int] = []
+        self._keys = np.empty(0, object)
+        self._partition = np.empty(0, np.int32)
+        self._dirty = np.empty(0, np.bool_)
+        # One structured array for all but the carry, which lives on the device.
+        self._rows = row_format.new_rows(0, sequence, 0, 0)
+        self._carry = torch.zeros((0, 2, layers, hidden), dtype=torch.float32, device=device)
+
+    def __len__(self) -> int:
+        return len(self._keys) - len(self._free)
+
+    def slots(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
+        """[N] the slot of each user; one not in memory is fetched, one never seen gets a blank row."""
+        slots = np.empty(len(keys), np.int64)
+        for p in np.unique(partition).tolist():
+            at = np.flatnonzero(partition == p)
+            slots[at] = self._slots_of(p, keys[at].tolist())
+        return slots
+
+    def applied(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> NDArray[np.bool_]:
+        """[N] whether a row already holds the event: a replay brings it again."""
+        return np.asarray(offset <= self._rows["offsets"][slots, source])
+
+    def events_seen(self, slots: Ints) -> Ints:
+        return np.asarray(self._rows["events_seen"][slots])
+
+    def last_time_ms(self, slots: Ints) -> Ints:
+        """[U] the latest event time applied; -1 for a user never seen."""
+        return np.asarray(self._rows["last_time_ms"][slots])
+
+    def last_events(self, slots: Ints) -> NDArray[np.void]:
+        """[U] the event applied last, raw; zeros for a user never seen."""
+        sequence = self._sizes[0]
+        return np.asarray(self._rows["raw"][slots, (self._rows["events_seen"][slots] - 1) % sequence])
+
+    def stale(self, slots: Ints) -> Ints:
+        """Those with events but no carry by this model."""
+        rows = self._rows[slots]
+        return slots[(rows["model"] != self._model) & (rows["events_seen"] > 0)]
+
+    def sequences(self, slots: Ints) -> tuple[Ints, NDArray[np.void]]:
+        """(slot of each, raw events): the rolling sequences of distinct users, each oldest first."""
+        sequence = self._sizes[0]
+        seen = self.events_seen(slots)
+        length = np.minimum(seen, sequence)
+        owner = np.repeat(slots, length)
+        age = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
+        return owner, np.asarray(self._rows["raw"][owner, (np.repeat(seen - length, length) + age) % sequence])
+
+    def gather(self, slots: Ints) -> torch.Tensor:
+        """[U, 2, L, H] the carry of each user; zeros for one never seen."""
+        return self._carry[torch.from_numpy(slots).to(self._carry.device)]
+
+    def scatter(self, slots: Ints, carry: torch.Tensor) -> None:
+        """Put back [U, 2, L, H] what `gather` gave, moved on."""
+        self._carry[torch.from_numpy(slots).to(self._carry.device)] = carry
+        self._rows["model"][slots] = self._model
+
+    def append(self, packing: Packing, raw: NDArray[np.void], events: EventBatch, high_ms: Ints) -> None:
+        """Apply a batch: raw events (packed order) to the sequences, times, counts and offsets (arrival order).
+
+        `high_ms` [N] packed: the latest event time of the user up to and with the event.
+        """
+        sequence = self._sizes[0]
+        slot = packing.users[packing.user]
+        number = self._rows["events_seen"][slot] + packing.rank
+        kept = packing.rank >= packing.counts[packing.user] - sequence  # of more than R events, the last R
+        self._rows["raw"][slot[kept], number[kept] % sequence] = raw[kept]
+        # Packed order is step by step, so the last of several writes to a slot is that of its last event.
+        self._rows["last_time_ms"][slot] = high_ms
+        self._rows["offsets"][slot, events.source[packing.arrival]] = events.offset[packing.arrival]
+        self._rows["events_seen"][packing.users] += packing.counts
+        self._dirty[packing.users] = True
+
+    def take_dirty(self) -> dict[int, list[tuple[bytes, bytes]]]:
+        """Per partition, (key, row) of every user changed since the last call."""
+        slots = np.flatnonzero(self._dirty)
+        self._dirty[slots] = False
+        return {p: self._packed(slots[self._partition[slots] == p]) for p in np.unique(self._partition[slots]).tolist()}
+
+    def clear(self) -> None:
+        """Forget all that is in memory, changed or not: it comes again from the store and the topics."""
+        self._index.clear()
+        self._free = list(range(len(self._keys)))
+        self._keys[:] = None
+        self._dirty[:] = False
+
+    def _packed(self, slots: Ints) -> list[tuple[bytes, bytes]]:
+        rows = row_format.new_rows(len(slots), *self._sizes)
+        for name in ("model", "events_seen", "last_time_ms", "offsets", "generations", "raw"):
+            rows[name] = self._rows[name][slots]
+        rows["carry"] = self.gather(slots).cpu().numpy()
+        return list(zip(self._keys[slots].tolist(), row_format.to_bytes(rows), strict=True))
+
+    def _slots_of(self, partition: int, keys: list[bytes]) -> list[int]:
+        index = self._index.setdefault(partition, {})
+        slots = [index.get(key, -1) for key in keys]
+        if -1 in slots:
+            self._bring(partition, list(dict.fromkeys(key for key in keys if key not in index)))
+            slots = [index[key] for key in keys]
+        return slots
+
+    def _bring(self, partition: int, keys: list[bytes]) -> None:
+        """Give slots to users not in memory, with their stored row if there is one."""
+        slots = self._allot(len(keys))
+        rows = row_format.new_rows(len(keys), *self._sizes)
+        stored = [(i, row) for i, row in enumerate(self._fetch_rows(partition, keys)) if row is not None]
+        if stored:
+            rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], *self._sizes)
+        for name in self._rows.dtype.names or ():
+            if name != "carry":
+                self._rows[name][slots] = rows[name]
+        self._carry[torch.from_numpy(slots).to(self._carry.device)] = torch.from_numpy(rows["carry"].copy()).to(
+            self._carry.device
+        )
+        self._partition[slots] = partition
+        self._keys[slots] = keys
+        self._index[partition].update(zip(keys, slots.tolist(), strict=True))
+
+    def _allot(self, n: int) -> Ints:
+        if n > len(self._free):
+            self._grow(max(_FIRST_SLOTS, len(self._keys), n - len(self._free)))
+        slots = self._free[-n:]
+        del self._free[-n:]
+        return np.array(slots, np.int64)
+
+    def _grow(self, more: int) -> None:
+        had = len(self._keys)
+        sequence, layers, hidden = self._sizes
+        self._keys = np.concatenate([self._keys, np.empty(more, object)])
+        self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
+        self._dirty = np.concatenate([self._dirty, np.zeros(more, np.bool_)])
+        self._rows = np.concatenate([self._rows, row_format.new_rows(more, sequence, 0, 0)])
+        self._carry = torch.cat([self._carry, self._carry.new_zeros((more, 2, layers, hidden))])
+        self._free.extend(range(had + more - 1, had - 1, -1))
