@@ -233,7 +233,9 @@ def _row(
     except msgspec.ValidationError as error:
         raise _Unfit("schema", _in_words(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # nested 1,000 deep is no event
-        raise _Unfit("not_json", f"expected a JSON object in UTF-8, got {len(value)} bytes that are none: {error}") from None
+        raise _Unfit(
+            "not_json", f"expected a JSON object in UTF-8, got {len(value)} bytes that are none: {error}"
+        ) from None
     action = codes.get(event.event_name)
     if action is None:
         raise _Unfit(

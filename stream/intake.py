@@ -106,7 +106,9 @@ class Intake:
         late = self._deferred
         for i in _first_of_each(late.source, late.partition):
             # Its own key stands for the running maximum before it: from there on, both give the same order.
-            positions[int(late.source[i]), int(late.partition[i])] = Position(int(late.offset[i]), int(late.order_ms[i]))
+            positions[int(late.source[i]), int(late.partition[i])] = Position(
+                int(late.offset[i]), int(late.order_ms[i])
+            )
         return positions
 
     def _gave_up(self, source: int, partition: int, at_end: Collection[Source], now_ms: int) -> bool:

@@ -1,7 +1,7 @@
 """A model on disk: weights as safetensors, and beside them a JSON card. Nothing is ever unpickled.
 
-    shoppers-h64.safetensors    float32 weights
-    shoppers-h64.json           sizes, feature statistics, normal traffic, SHA-256 of the weights, how it was made
+shoppers-h64.safetensors    float32 weights
+shoppers-h64.json           sizes, feature statistics, normal traffic, SHA-256 of the weights, how it was made
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class LoadedModel:
         return int(self.card.weights_sha256[:16], 16)
 
 
-def save(model: BehaviourLSTM, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]) -> Card:
+def save(
+    model: BehaviourLSTM, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]
+) -> Card:
     """Write PATH.safetensors and PATH.json."""
     weights = safetensors.torch.save({name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()})
     card = Card(
@@ -89,13 +91,17 @@ def load(wanted: str) -> LoadedModel:
     path = Path(wanted)
     if path.suffix != ".safetensors":
         if wanted not in shipped():
-            raise SettingsError(f"model {wanted}: expected one of {', '.join(shipped())}, or a path to a .safetensors file")
+            raise SettingsError(
+                f"model {wanted}: expected one of {', '.join(shipped())}, or a path to a .safetensors file"
+            )
         path = Path(str(resources.files("stream") / "models" / f"{wanted}.safetensors"))
     weights = _read(path)
     card = _card(path.with_suffix(".json"))
     found = hashlib.sha256(weights).hexdigest()
     if found != card.weights_sha256:
-        raise SettingsError(f"model {path}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}")
+        raise SettingsError(
+            f"model {path}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}"
+        )
     model = BehaviourLSTM(card.sizes)
     try:
         tensors = safetensors.torch.load(weights)
@@ -118,8 +124,8 @@ def _card(path: Path) -> Card:
         card = msgspec.json.decode(_read(path), type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"model card {path}: {error}") from None
-    ours = Card.__struct_defaults__
-    for name, expected in zip(Card.__struct_fields__, ours, strict=False):
+    ours = {f.name: f.default for f in msgspec.structs.fields(Card) if f.default is not msgspec.NODEFAULT}
+    for name, expected in ours.items():
         if getattr(card, name) != expected:
             raise SettingsError(
                 f"model card {path}: expected {name} {expected}, got {getattr(card, name)}; another version made it"
@@ -135,5 +141,3 @@ def _check_shapes(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Ten
             raise SettingsError(
                 f"model {path}: expected {name} as {expected.get(name, 'absent')}, got {found.get(name, 'nothing')}"
             )
-
-

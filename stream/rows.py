@@ -6,17 +6,21 @@
 Little-endian, no padding. The header says its own sizes, so that a row written with other ones is still read: the
 rolling sequence holds raw inputs, from which any model can make its carry again. A version that is not known is refused.
 A change of this layout takes the next version number, and `unpack` goes on reading the former ones.
+
+Beside the users' rows, each partition has one of its own, with where its sources stood when the rows were written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import StateError
 from stream.events import SOURCES
+from stream.merge import Position
 
 FORMAT = 1
 NO_OFFSET = -1
@@ -105,3 +109,33 @@ def _resized(row: np.void, blank: np.void) -> np.void:
     if (row["layers"], row["hidden"]) == (blank["layers"], blank["hidden"]):
         resized["model"], resized["carry"] = row["model"], row["carry"]
     return resized
+
+
+# No user has this key: 0xff is in no UTF-8 text.
+PARTITION_KEY = b"\xffpartition"
+
+
+class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition must know beside its users, written in the same transaction as they and the offsets.
+
+    A restart that forgot the running maximum of event time would merge what follows in another order.
+    """
+
+    format: int = FORMAT
+    positions: Mapping[int, Position]  # of each source that was read
+
+    def to_bytes(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> PartitionRow:
+        """Raises StateError for a format that is not known, or bytes that are no such row."""
+        try:
+            row = msgspec.json.decode(value, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"row of a partition: {error}") from None
+        if row.format != FORMAT:
+            raise StateError(
+                f"row of a partition: expected format {FORMAT}, got {row.format}; a newer version wrote it"
+            )
+        return row

@@ -49,9 +49,7 @@ class Scorer:
         """Only the carry, for a rolling sequence that is run again."""
         return self._advance(features, packing, carry)[1]
 
-    def _advance(
-        self, features: Features, packing: Packing, carry: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.model.embed(*(self._on_device(column) for column in features))
         return self.model.advance(x, torch.from_numpy(packing.batch_sizes), carry)
 

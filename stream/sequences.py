@@ -58,7 +58,9 @@ def pack(slots: Ints) -> Packing:
     packed_user[packed] = user
     packed_rank[packed] = rank
     before[packed] = np.where(rank == 0, user, len(starts) + packed - _size_before(batch_sizes, rank))
-    return Packing(slot[starts][busiest_first], count[busiest_first], batch_sizes, arrival, packed_user, packed_rank, before)
+    return Packing(
+        slot[starts][busiest_first], count[busiest_first], batch_sizes, arrival, packed_user, packed_rank, before
+    )
 
 
 def _size_before(batch_sizes: Ints, rank: Ints) -> Ints:

@@ -141,7 +141,9 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
 
 def in_force(settings: Settings) -> dict[str, Any]:
     """Every setting and its value, as plain JSON values, in the order of definition."""
-    return {name: str(v) if isinstance(v := getattr(settings, name), Path) else v for name in settings.__struct_fields__}
+    return {
+        name: str(v) if isinstance(v := getattr(settings, name), Path) else v for name in settings.__struct_fields__
+    }
 
 
 def describe() -> Iterator[tuple[str, Any, str]]:

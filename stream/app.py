@@ -1,0 +1,159 @@
+"""`build_app(settings)`: the composition root, and the only place that names agents. Nothing happens at import."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import torch
+
+from stream import model_file
+from stream.encode import Encoder
+from stream.events import TimeBounds
+from stream.intake import Intake
+from stream.kafka import faust_contract, transport
+from stream.kafka.checkpoint import Checkpointer
+from stream.kafka.collection import UserTable
+from stream.kafka.publisher import Publisher
+from stream.kafka.store import RowStore
+from stream.kafka.transport import FrameApp, FrameSchema
+from stream.metrics import Metrics
+from stream.pipeline import Pipeline
+from stream.scorer import Scorer, pick_device
+from stream.scoring_loop import ScoringLoop
+from stream.settings import Settings
+from stream.table import Table
+
+# Frames that Faust queues per agent; each is a poll's worth of records of one topic partition.
+_AGENT_QUEUE_FRAMES = 16
+_OBSERVE_SECS = 1.0
+
+
+class WorkerApp(FrameApp):
+    """A Faust app with the scoring loop as its committer."""
+
+    logger = logging.getLogger("faust.app")
+    committer: ScoringLoop
+    metrics: Metrics
+
+    async def on_stop(self) -> None:
+        """Commit what is applied before the tables stop, then let go of everything."""
+        await self.committer.quiesce()
+        await self.committer.checkpoint()
+        await super().on_stop()
+        await self.committer.close()
+
+
+def build_app(settings: Settings) -> WorkerApp:
+    """A worker, ready to be run by `faust.Worker`. Raises SettingsError where it must not start."""
+    faust_contract.check()
+    transport.register()
+    torch.set_num_threads(settings.torch_threads)
+    loaded = model_file.load(settings.model)
+    device = pick_device(settings.device)
+    sizes = loaded.card.sizes
+
+    app = WorkerApp(
+        settings.app_id,
+        broker=[f"{transport.SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
+        datadir=settings.data_dir,
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=None,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=_AGENT_QUEUE_FRAMES,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_max_poll_records=settings.poll_max_records,
+        broker_commit_interval=settings.checkpoint_interval_ms / 1000.0,
+        broker_session_timeout=settings.session_timeout_ms / 1000.0,
+        broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
+        broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
+        worker_redirect_stdouts=False,
+    )
+    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.frame_topics = frozenset({*settings.source_topics, settings.changelog_topic})
+    app.metrics = metrics = Metrics()
+    metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
+
+    store = RowStore(settings.data_dir)
+    table = Table(
+        sequence=settings.sequence_events,
+        layers=sizes.layers,
+        hidden=sizes.hidden,
+        model=loaded.hash64,
+        device=device,
+        fetch_rows=store.fetch,
+    )
+    encoder = Encoder(
+        topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons_secs=sizes.horizons_secs
+    )
+    app.committer = loop = ScoringLoop(
+        settings,
+        intake=Intake(
+            TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
+            hold_max_ms=settings.merge_hold_max_ms,
+        ),
+        table=table,
+        pipeline=Pipeline(
+            table,
+            Scorer(loaded.model, device),
+            loaded.card.statistics,
+            loaded.card.normal_traffic,
+            max_steps=settings.batch_max_steps,
+        ),
+        publisher=Publisher(settings, encoder),
+        checkpointer=Checkpointer(settings, store),
+        store=store,
+        metrics=metrics,
+        horizons_secs=sizes.horizons_secs,
+        reach=lambda: app.consumer,
+    )
+    app.tables.add(
+        UserTable(
+            app,
+            name="users",
+            changelog_topic=_frame_topic(app, settings.changelog_topic),
+            source_topics=settings.source_topics,
+            store=store,
+            on_assigned=loop.assigned,
+            on_recovered=loop.recovered,
+        )
+    )
+    for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):
+        app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop))
+
+    @app.task
+    async def score() -> None:
+        await loop.run()
+
+    @app.task
+    async def observe() -> None:
+        while not app.should_stop:
+            loop.observe()
+            await asyncio.sleep(_OBSERVE_SECS)
+
+    return app
+
+
+def _frame_topic(app: WorkerApp, name: str) -> Any:
+    # acks=False: Faust keeps no books on frames. Stock acks an event even when its agent failed, and commits past it.
+    return app.topic(name, schema=FrameSchema(), acks=False, internal=True)
+
+
+def _enqueue_into(loop: ScoringLoop) -> Any:
+    async def enqueue(stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            if message.generation_id != stream.app.consumer_generation_id:
+                continue  # fetched before a rebalance: it comes again, here or elsewhere
+            try:
+                loop.deliver(message.tp, message.value)
+            except Exception as error:  # Faust would log it and go on behind a frame that was never applied
+                await stream.app.crash(error)
+
+    return enqueue

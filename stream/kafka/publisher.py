@@ -1,0 +1,119 @@
+"""Scores and dead letters -> output topics, in prebuilt batches, to the source's own partition number.
+
+Batches are built on the scoring thread and sent from the event loop. At least once: they go out at once, outside any
+transaction, and are acknowledged before the rows they belong to are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from stream.encode import Encoder, Scored
+from stream.events import Reject
+from stream.kafka.checkpoint import BATCH_BYTES
+from stream.settings import Settings
+
+
+class Batch(NamedTuple):
+    """A closed batch of records of one topic partition."""
+
+    topic: str
+    partition: int
+    records: Any
+
+
+class Publisher:
+    """One idempotent producer for all outputs."""
+
+    def __init__(self, settings: Settings, encoder: Encoder) -> None:
+        self._settings, self._encoder = settings, encoder
+        self._producer: AIOKafkaProducer | None = None
+        self._dead_letter_partitions = 1
+        self._unacknowledged: list[asyncio.Future[Any]] = []
+
+    async def start(self) -> None:
+        """Connect, once; BrokerError is the caller's business: the broker answered a moment ago."""
+        if self._producer is not None:
+            return
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=4 * BATCH_BYTES,
+        )
+        await self._producer.start()
+        # send_batch never asks for a topic's metadata: without this it waits until it times out.
+        for topic in self._settings.output_topics:
+            partitions = await self._producer.partitions_for(topic)
+        self._dead_letter_partitions = len(partitions)
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    def build(self, scored: Scored, rejects: Sequence[Reject], now_ms: int) -> list[Batch]:
+        """Two records per event and one per reject, in order, as closed batches."""
+        intent = _Builder(self._producer, self._settings.purchase_intent_topic, now_ms)
+        anomaly = _Builder(self._producer, self._settings.anomaly_scores_topic, now_ms)
+        partitions = scored.events.partition.tolist()
+        for partition, (key, intent_value, anomaly_value) in zip(
+            partitions, self._encoder.scores(scored, now_ms), strict=True
+        ):
+            intent.append(partition, key, intent_value)
+            anomaly.append(partition, key, anomaly_value)
+        dead = _Builder(self._producer, self._settings.dead_letters_topic, now_ms)
+        for reject in rejects:
+            value = self._encoder.dead_letter(reject, now_ms=now_ms, max_bytes=self._settings.dead_letter_max_bytes)
+            dead.append(reject.partition % self._dead_letter_partitions, _short(reject.key), value)
+        return [*intent.close(), *anomaly.close(), *dead.close()]
+
+    async def send(self, batches: Iterable[Batch]) -> None:
+        """Hand batches to the producer, in order; waits only for room in its buffer."""
+        assert self._producer is not None
+        for topic, partition, records in batches:
+            self._unacknowledged.append(await self._producer.send_batch(records, topic, partition=partition))
+
+    def take_unacknowledged(self) -> list[asyncio.Future[Any]]:
+        """What was sent since the last call, acknowledged or not yet: a checkpoint waits for all of it."""
+        futures, self._unacknowledged = self._unacknowledged, []
+        return futures
+
+
+class _Builder:
+    """Fills batches of one topic, one at a time per partition."""
+
+    def __init__(self, producer: Any, topic: str, now_ms: int) -> None:
+        self._producer, self._topic, self._now_ms = producer, topic, now_ms
+        self._open: dict[int, Any] = {}
+        self._closed: list[Batch] = []
+
+    def append(self, partition: int, key: bytes | None, value: bytes) -> None:
+        batch = self._open.get(partition)
+        if batch is None:
+            batch = self._open[partition] = self._producer.create_batch()
+        if batch.append(key=key, value=value, timestamp=self._now_ms) is None:
+            self._close(partition)
+            batch = self._open[partition] = self._producer.create_batch()
+            batch.append(key=key, value=value, timestamp=self._now_ms)
+
+    def close(self) -> list[Batch]:
+        for partition in list(self._open):
+            self._close(partition)
+        return self._closed
+
+    def _close(self, partition: int) -> None:
+        batch = self._open.pop(partition)
+        batch.close()
+        self._closed.append(Batch(self._topic, partition, batch))
+
+
+def _short(key: bytes | None) -> bytes | None:
+    # A key of a megabyte beside a value of a megabyte would be more than a record can be.
+    return key if key is None or len(key) <= 1024 else key[:1024]

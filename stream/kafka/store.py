@@ -1,0 +1,102 @@
+"""The local copy of the changelog: one RocksDB per partition, each with the changelog offset up to which it is a copy.
+
+It may lag behind the changelog, never lead it: rows and offset go in one write, after the transaction that published them.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rocksdict import Options, Rdict, WriteBatch
+
+from stream.errors import SettingsError, StateError
+from stream.rows import PARTITION_KEY, PartitionRow
+
+logger = logging.getLogger(__name__)
+
+# Local only, and no user's key: 0xfe is in no UTF-8 text.
+_OFFSET_KEY = b"\xfechangelog-offset"
+# A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
+_WRITE_BUFFER_BYTES = 16 << 20
+
+
+class RowStore:
+    """Rows by (partition, key), on this machine's disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[int, Rdict] = {}
+
+    def own(self, partitions: Iterable[int]) -> None:
+        """Open these partitions and close all others."""
+        wanted = set(partitions)
+        for partition in self._open.keys() - wanted:
+            self._open.pop(partition).close()
+        for partition in sorted(wanted - self._open.keys()):
+            self._open[partition] = self._opened(partition)
+
+    def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The row of each key, or None."""
+        rows: list[bytes | None] = self._db(partition).get(list(keys))
+        return rows
+
+    def partition_row(self, partition: int) -> PartitionRow | None:
+        """What is known of the partition itself; None before its first checkpoint."""
+        value = self._db(partition).get(PARTITION_KEY)
+        return None if value is None else PartitionRow.from_bytes(value)
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
+        """Put rows (None: delete) and the changelog offset that they reach up to, all or nothing."""
+        batch = WriteBatch(raw_mode=True)
+        for key, row in rows:
+            if row is None:
+                batch.delete(key)
+            else:
+                batch.put(key, row)
+        batch.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        self._db(partition).write(batch)
+
+    def changelog_offset(self, partition: int) -> int | None:
+        """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
+        value = self._db(partition).get(_OFFSET_KEY)
+        return None if value is None else int.from_bytes(value, "big")
+
+    def close(self) -> None:
+        self.own(())
+
+    def wipe(self) -> None:
+        """Delete every local copy; the changelog brings them back."""
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _db(self, partition: int) -> Rdict:
+        if partition not in self._open:
+            raise StateError(f"partition {partition}: its local copy is not open, so this worker does not own it")
+        return self._open[partition]
+
+    def _opened(self, partition: int) -> Rdict:
+        path = self._folder / f"users-{partition}.rocksdb"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return Rdict(str(path), _options())
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise SettingsError(
+                    f"{path}: another process has it open; each worker needs a --data-dir of its own"
+                ) from None
+            # A copy is worth nothing that cannot be read: the changelog makes another.
+            logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
+            shutil.rmtree(path, ignore_errors=True)
+            return Rdict(str(path), _options())
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    return options

@@ -1,0 +1,250 @@
+"""The seven topics: made where they are missing, checked before anything starts, and the wait for a broker.
+
+Nothing here changes or deletes a topic that exists: what is wrong with it is said, with what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from math import inf
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+
+from stream.errors import BrokerError, SettingsError
+from stream.settings import Settings
+
+# The active segment is never compacted, and a restore reads it whole. Kafka's 1 GiB would be about 1.3 million rows of
+# a partition on top of those alive; 64 MiB are 80,000, read in about a second.
+_CHANGELOG_SEGMENT_BYTES = 64 * 2**20
+
+_REQUEST_TIMEOUT_MS = 30_000  # a broker under load takes seconds to create topics
+_CREATED_TIMEOUT_SECS = 30.0  # until every broker of a cluster knows a new topic
+_RETRY_SECS = 0.2  # between two questions
+_ATTEMPT_TIMEOUT_MS = 5_000  # of a port that accepts and then says nothing
+_SAY_INTERVAL_SECS = 10.0
+_TOPIC_CONFIG = 1  # config_source of a setting that is the topic's own (DescribeConfigs)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What a topic is; `differences` are settings other than asked for, with which it is still right to start."""
+
+    topic: str
+    partitions: int
+    replication_factor: int
+    created: bool
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        how = "created" if self.created else "exists"
+        head = f"{self.topic}: {how}, {self.partitions} partitions, {self.replication_factor} replicas"
+        return "; ".join([head, *self.differences])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    """A topic as the broker describes it."""
+
+    partitions: int
+    replication_factor: int
+    configs: Mapping[str, str]
+    own: frozenset[str]  # names of the configs that are set on the topic itself
+
+
+async def ensure(settings: Settings) -> list[TopicReport]:
+    """Create the topics that are missing, then check all.
+
+    SettingsError lists every problem, one a line, before anything is created that could not be right.
+    """
+    async with _admin(settings.bootstrap_servers) as admin:
+        wanted = _wanted(settings)
+        found = await _find(admin, wanted)
+        missing = [topic for name, topic in wanted.items() if name not in found]
+        _refuse([*_count_problems(settings, found, to_create=missing), *_topic_problems(settings, found)])
+        created = await _create(admin, missing)
+        deadline = time.monotonic() + _CREATED_TIMEOUT_SECS
+        while len(found := await _find(admin, wanted)) < len(wanted):
+            if time.monotonic() > deadline:
+                absent = ", ".join(wanted.keys() - found.keys())
+                raise BrokerError(f"broker {settings.bootstrap_servers}: created, yet still not there: {absent}")
+            await asyncio.sleep(_RETRY_SECS)
+        return _checked(settings, wanted, found, created)
+
+
+async def check(settings: Settings) -> list[TopicReport]:
+    """As `ensure`, but a missing topic is a problem too."""
+    async with _admin(settings.bootstrap_servers) as admin:
+        wanted = _wanted(settings)
+        return _checked(settings, wanted, await _find(admin, wanted), created=frozenset())
+
+
+async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, say: Callable[[str], None]) -> None:
+    """Return once a broker answers; until then `say` so, at once and every 10 s. BrokerError after `timeout_secs`."""
+    clock = time.monotonic
+    started, said = clock(), -inf
+    left_ms = inf if timeout_secs is None else timeout_secs * 1000
+    while reason := await _unreachable(bootstrap_servers, int(min(_ATTEMPT_TIMEOUT_MS, max(left_ms, 1)))):
+        waited = clock() - started
+        silent = f"broker {bootstrap_servers} does not answer ({reason})"
+        if timeout_secs is not None:
+            left_ms = (timeout_secs - waited - _RETRY_SECS) * 1000
+            if left_ms <= 0:
+                raise BrokerError(f"{silent}; gave up after {timeout_secs:.0f} s")
+        if waited - said >= _SAY_INTERVAL_SECS:
+            say(f"{silent}; waiting, {waited:.0f} s so far")
+            said = waited
+        await asyncio.sleep(_RETRY_SECS)
+    if said >= 0:
+        say(f"broker {bootstrap_servers} answers, after {clock() - started:.0f} s")
+
+
+def _wanted(settings: Settings) -> dict[str, NewTopic]:
+    retention_ms = settings.retention_hours * 3_600_000 if settings.retention_hours >= 0 else -1
+    stream = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    changelog = {"cleanup.policy": "compact", "segment.bytes": str(_CHANGELOG_SEGMENT_BYTES)}
+    kinds = dict.fromkeys((*settings.source_topics, *settings.output_topics), stream)
+    kinds[settings.changelog_topic] = changelog
+    durability = {"min.insync.replicas": str(settings.min_insync_replicas)}
+    return {
+        name: NewTopic(name, settings.partitions, settings.replication_factor, topic_configs=configs | durability)
+        for name, configs in kinds.items()
+    }
+
+
+def _checked(
+    settings: Settings, wanted: Mapping[str, NewTopic], found: Mapping[str, _Found], created: frozenset[str]
+) -> list[TopicReport]:
+    absent = [f"{name}: missing; `behaviour-stream topics` creates it" for name in wanted if name not in found]
+    _refuse([*absent, *_count_problems(settings, found, to_create=[]), *_topic_problems(settings, found)])
+    reports = []
+    for name, topic in wanted.items():
+        is_now, differences = found[name], tuple(_differences(topic, found[name]))
+        reports.append(TopicReport(name, is_now.partitions, is_now.replication_factor, name in created, differences))
+    return reports
+
+
+def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[str]:
+    """One user's events, state and scores share a partition number; dead letters need not."""
+    counts = {topic.name: topic.num_partitions for topic in to_create} | {n: f.partitions for n, f in found.items()}
+    counts.pop(settings.dead_letters_topic, None)
+    if len(set(counts.values())) > 1:
+        new = {topic.name for topic in to_create}
+        each = ", ".join(f"{n} {'would get' if n in new else 'has'} {count}" for n, count in counts.items())
+        remedy = "set --partitions to what the others have, or " if new else ""
+        yield (
+            f"partition counts must be equal, or a user's events would go to different workers: {each}; {remedy}delete "
+            "and recreate those that differ (adding partitions would part users from their state)"
+        )
+
+
+def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator[str]:
+    for name, topic in found.items():
+        policy = topic.configs["cleanup.policy"]
+        if name == settings.changelog_topic and policy != "compact":
+            yield (
+                f"{name}: cleanup.policy must be compact, or the rows of quiet users are deleted, is {policy}; "
+                f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact"
+            )
+        least = int(topic.configs["min.insync.replicas"])
+        if least > topic.replication_factor:
+            yield (
+                f"{name}: min.insync.replicas={least} with {topic.replication_factor} replicas: no record could be "
+                "acknowledged; lower it, or add replicas"
+            )
+
+
+def _differences(topic: NewTopic, found: _Found) -> Iterator[str]:
+    asked = {"partitions": topic.num_partitions, "replicas": topic.replication_factor}
+    there = {"partitions": found.partitions, "replicas": found.replication_factor}
+    for name, value in (asked | topic.topic_configs).items():
+        if (is_now := (there | dict(found.configs))[name]) != value:
+            yield f"{name} is {is_now}, asked for {value}"
+    if "max.message.bytes" in found.own:
+        yield f"max.message.bytes is {found.configs['max.message.bytes']}, asked for the broker's default"
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap_servers: str, timeout_ms: int = _REQUEST_TIMEOUT_MS) -> AsyncIterator[AIOKafkaAdminClient]:
+    try:
+        collect_hosts(bootstrap_servers)
+    except ValueError as error:
+        raise SettingsError(f"--bootstrap-servers={bootstrap_servers}: expected host:port,...: {error}") from None
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=timeout_ms)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerError(f"broker {bootstrap_servers}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _find(admin: AIOKafkaAdminClient, wanted: Mapping[str, NewTopic]) -> dict[str, _Found]:
+    """The wanted topics that are there, and known to the brokers that were asked."""
+    # All topics, then ours: to ask for one by name would create it where the broker does that by itself.
+    described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    there = [name for name in wanted if described.get(name)]
+    if not there:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in there])
+    found = {}
+    for resource in (resource for answer in answers for resource in answer.to_object()["resources"]):
+        name, code, entries = resource["resource_name"], resource["error_code"], resource["config_entries"]
+        if code == UnknownTopicOrPartitionError.errno:
+            continue  # the broker that was asked does not know it yet
+        if code:
+            raise for_code(code)(f"{name}: {resource['error_message']}")
+        found[name] = _Found(
+            partitions=len(described[name]),
+            replication_factor=min(len(partition["replicas"]) for partition in described[name]),
+            configs={entry["config_names"]: entry["config_value"] for entry in entries},
+            own=frozenset(entry["config_names"] for entry in entries if entry.get("config_source") == _TOPIC_CONFIG),
+        )
+    return found
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[NewTopic]) -> frozenset[str]:
+    """Names of those that this call created: another process may have been first, which is as good."""
+    if not missing:
+        return frozenset()
+    errors: list[tuple[str, int, str]] = (await admin.create_topics(missing)).topic_errors
+    refused = [(name, code, text) for name, code, text in errors if code not in (0, TopicAlreadyExistsError.errno)]
+    if busy := [for_code(code)(f"{name}: {text}") for name, code, text in refused if for_code(code).retriable]:
+        raise busy[0]
+    _refuse([f"{name}: the broker refuses to create it: {text or for_code(code)}" for name, code, text in refused])
+    return frozenset(name for name, code, _ in errors if not code)
+
+
+async def _unreachable(bootstrap_servers: str, timeout_ms: int) -> str | None:
+    """Why no broker answers, in a word; None if one does."""
+    library = logging.getLogger("aiokafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL + 1)  # it would say at every attempt what `wait_for_broker` says at intervals
+    try:
+        async with _admin(bootstrap_servers, timeout_ms) as admin:
+            await admin.describe_cluster()
+            return None
+    except BrokerError as error:
+        reason = type(error.__cause__).__name__
+    finally:
+        library.setLevel(level)
+    try:  # aiokafka only logs what the operating system said
+        address = collect_hosts(bootstrap_servers)[0][:2]
+        (await asyncio.to_thread(socket.create_connection, address, timeout_ms / 1000)).close()
+    except OSError as error:
+        reason = type(error).__name__
+    return reason

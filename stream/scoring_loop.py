@@ -1,0 +1,325 @@
+"""The one loop: takes what is ready across partitions when the scorer is free, scores it, publishes it.
+
+No waiting at low load, large batches under load. Agents only put frames here. A checkpoint takes its rows, offsets and
+outputs between two batches, so that they belong together; while it waits for the broker, scoring goes on.
+
+What happens on which thread: this class on the event loop; `_step` and `_snapshot` on the scoring thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from aiokafka import TopicPartition
+from faust.types.tuples import TP
+
+from stream.encode import Scored, horizon_name
+from stream.errors import StateError
+from stream.events import SOURCES, EventBatch, Frame, Reject
+from stream.intake import Intake, Source
+from stream.kafka.checkpoint import Checkpointer, Row
+from stream.kafka.publisher import Batch, Publisher
+from stream.kafka.store import RowStore
+from stream.merge import Position
+from stream.metrics import Metrics
+from stream.pipeline import Pipeline
+from stream.rows import PARTITION_KEY, PartitionRow
+from stream.settings import Settings
+from stream.table import Table
+
+logger = logging.getLogger(__name__)
+
+
+class Reach(Protocol):
+    """What the loop asks of the consumer, and says to it."""
+
+    def at_end(self) -> frozenset[TP]: ...
+    def delivered(self, tp: TP) -> None: ...
+    def lag(self) -> dict[TP, int]: ...
+    def set_full(self, full: set[TP]) -> None: ...
+
+
+class _Step(NamedTuple):
+    taken: int
+    scored: Scored
+    deferred: int
+    rejects: list[Reject]
+    batches: list[Batch]
+    now_ms: int
+
+
+class _Snapshot(NamedTuple):
+    rows: Mapping[int, list[Row]]
+    positions: Mapping[Source, Position]
+
+
+class ScoringLoop:
+    """Everything that a worker does with events between fetch and commit."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        intake: Intake,
+        table: Table,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        checkpointer: Checkpointer,
+        store: RowStore,
+        metrics: Metrics,
+        horizons_secs: tuple[int, ...],
+        reach: Callable[[], Reach],
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._intake, self._table, self._pipeline = intake, table, pipeline
+        self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
+        self._horizons = [horizon_name(secs) for secs in horizons_secs]
+        self._reach = reach
+        self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
+        self._thread = ThreadPoolExecutor(1, "scoring")
+        self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
+        self._commit_turn = asyncio.Lock()  # a checkpoint or a change of ownership
+        self._wake = asyncio.Event()
+        self._open = False  # takes batches: between recovery and the next revocation
+        self._failure: BaseException | None = None
+        self._committed: dict[Source, int] = {}
+        self._partitions: set[int] = set()
+        self._progress_at = time.monotonic()
+        self._lag = 0
+
+    # -- from agents and transport -------------------------------------------------------------------------------------
+
+    def deliver(self, tp: TP, records: list[Any]) -> None:
+        """Take a frame. Never waits; a topic partition with enough waiting is fetched no further."""
+        if not self._open:
+            return  # after revocation: it comes again, here or elsewhere
+        self._intake.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
+        self._reach().delivered(tp)
+        self._hold_back_the_full()
+        self._wake.set()
+
+    def polled(self) -> None:
+        """The consumer has polled: a topic may have been read to its end, and hold the others no longer."""
+        self._wake.set()
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Score until cancelled; what is in flight then is still finished and sent."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._open and await asyncio.shield(self._score_one_batch()):
+                pass
+
+    async def _score_one_batch(self) -> bool:
+        """Whether there was anything to do."""
+        async with self._turn:
+            if not self._open:
+                return False
+            at_end = {
+                (self._source_of[tp.topic], tp.partition)
+                for tp in self._reach().at_end()
+                if tp.topic in self._source_of
+            }
+            step = await self._on_thread(self._step, at_end)
+            await self._publisher.send(step.batches)
+        self._measure(step)
+        self._hold_back_the_full()
+        return bool(step.taken or step.rejects)
+
+    def _step(self, at_end: set[Source]) -> _Step:
+        lap = _Laps(self._metrics)
+        rejects = self._intake.decode()
+        lap("decode")
+        events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
+        lap("merge")
+        if not len(events) and not rejects:
+            return _Step(0, _NOTHING, 0, [], [], 0)
+        scored, deferred = self._pipeline.apply(events, lap) if len(events) else (_NOTHING, events)
+        self._intake.defer(deferred)
+        now_ms = time.time_ns() // 1_000_000
+        batches = self._publisher.build(scored, rejects, now_ms)
+        lap("encode")
+        return _Step(len(events), scored, len(deferred), rejects, batches, now_ms)
+
+    # -- committing ----------------------------------------------------------------------------------------------------
+
+    async def checkpoint(self) -> Mapping[TP, int]:
+        """Outputs acknowledged, then rows and offsets of every partition that moved -> the offsets committed.
+
+        After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
+        written in part would then be taken for whole.
+        """
+        if self._failure is not None:
+            return {}
+        async with self._commit_turn:
+            started = time.monotonic()
+            try:
+                committed = await self._checkpoint()
+            except BaseException as error:
+                self._failure = error
+                raise
+            if committed:
+                self._progress_at = time.monotonic()
+                self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
+            return committed
+
+    async def _checkpoint(self) -> dict[TP, int]:
+        async with self._turn:
+            snapshot = await self._on_thread(self._snapshot)
+            outputs = self._publisher.take_unacknowledged()
+        await asyncio.gather(*outputs)
+        moved = {s: p for s, p in snapshot.positions.items() if self._committed.get(s) != p.offset}
+        partitions = {partition for _, partition in moved} | snapshot.rows.keys()
+        await asyncio.gather(*(self._commit_partition(p, snapshot) for p in partitions))
+        self._committed.update({source: position.offset for source, position in moved.items()})
+        return {TP(self._topic(s), p): position.offset for (s, p), position in moved.items()}
+
+    async def _commit_partition(self, partition: int, snapshot: _Snapshot) -> None:
+        positions = {s: position for (s, p), position in snapshot.positions.items() if p == partition}
+        rows = [*snapshot.rows.get(partition, ()), (PARTITION_KEY, PartitionRow(positions=positions).to_bytes())]
+        offsets = {TopicPartition(self._topic(s), partition): position.offset for s, position in positions.items()}
+        await self._checkpointer.commit(partition, rows, offsets)
+        self._metrics.checkpoints.inc()
+        self._metrics.rows_flushed.inc(len(rows))
+
+    def _snapshot(self) -> _Snapshot:
+        return _Snapshot(self._table.take_dirty(), self._intake.positions())
+
+    # -- ownership -----------------------------------------------------------------------------------------------------
+
+    async def quiesce(self) -> None:
+        """Take no more batches; returns when the one in flight is applied and sent."""
+        self._open = False
+        async with self._turn:
+            pass
+
+    async def assigned(self, partitions: set[int]) -> None:
+        """Own these partitions: forget all that is in memory, and fence their former owners."""
+        await self.quiesce()
+        async with self._commit_turn, self._turn:
+            self._intake.clear()
+            self._table.clear()
+            self._committed.clear()
+            self._partitions = partitions
+            self._publisher.take_unacknowledged()
+            await self._publisher.start()
+            await self._checkpointer.own(partitions)
+
+    async def recovered(self, partitions: set[int]) -> None:
+        """Their rows are here: go on from where their sources stood."""
+        if partitions != self._partitions:
+            raise StateError(f"recovery: expected partitions {sorted(self._partitions)}, got {sorted(partitions)}")
+        async with self._turn:
+            for partition in partitions:
+                row = self._store.partition_row(partition)
+                positions = dict(row.positions) if row else {}
+                self._intake.start(partition, positions)
+                self._committed.update({(source, partition): p.offset for source, p in positions.items()})
+            self._progress_at = time.monotonic()
+            self._open = True
+        logger.info("scoring partitions %s", sorted(partitions))
+
+    async def close(self) -> None:
+        """Let go of everything; nothing is committed by it."""
+        await self.quiesce()
+        self._failure = self._failure or StateError("closed")
+        await self._checkpointer.close()
+        await self._publisher.close()
+        self._store.close()
+        self._thread.shutdown()
+
+    # -- what is seen from outside -------------------------------------------------------------------------------------
+
+    def observe(self) -> None:
+        """Set the gauges; called about once a second."""
+        waiting = self._intake.waiting()
+        lag: dict[tuple[str, int], int] = {}
+        for tp, behind in self._reach().lag().items():
+            if tp.topic in self._source_of:
+                lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
+        self._metrics.show_lag(lag)
+        self._metrics.slots.set(len(self._table))
+        self._metrics.partitions.set(len(self._partitions))
+        self._lag = sum(lag.values())
+        if not self._lag:
+            self._progress_at = time.monotonic()
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Commits make progress where there is lag; an idle worker is healthy. Called from the metrics thread."""
+        stalled_secs = time.monotonic() - self._progress_at
+        healthy = self._failure is None and stalled_secs < self._settings.health_stall_secs
+        return healthy, {
+            "lag_records": self._lag,
+            "secs_without_progress": round(stalled_secs, 1),
+            "partitions": sorted(self._partitions),
+        }
+
+    def _measure(self, step: _Step) -> None:
+        metrics, topics, scored = self._metrics, self._settings.source_topics, step.scored
+        for reject in step.rejects:
+            metrics.rejects.labels(reject.reason).inc()
+            metrics.events.labels(topics[reject.source], "rejected").inc()
+        if not step.taken:
+            return
+        events = scored.events
+        for source, n in enumerate(np.bincount(events.source, minlength=len(SOURCES)).tolist()):
+            metrics.events.labels(topics[source], "scored").inc(n)
+        replayed = step.taken - step.deferred - len(scored)
+        if replayed:
+            metrics.events.labels("any", "replayed").inc(replayed)
+        metrics.batch_events.observe(len(scored))
+        metrics.deferred.inc(step.deferred)
+        metrics.late.inc(int(scored.late.sum()))
+        metrics.time_bounded.inc(int(events.time_bounded.sum()))
+        metrics.carries_rebuilt.inc(int(scored.carry_rebuilt.sum()))
+        metrics.latency_seconds.observe("event", (step.now_ms - events.time_ms) / 1000.0)
+        metrics.latency_seconds.observe("produce", (step.now_ms - events.record_time_ms) / 1000.0)
+        for k, horizon in enumerate(self._horizons):
+            metrics.purchase_intent.observe(horizon, scored.intent[:, k])
+        metrics.anomaly.observe(self._settings.model, scored.anomaly)
+        if self._intake.holds_given_up:
+            metrics.holds_given_up.inc(self._intake.holds_given_up)
+            self._intake.holds_given_up = 0
+
+    def _hold_back_the_full(self) -> None:
+        limit = self._settings.buffer_max_events
+        waiting = self._intake.waiting()
+        self._reach().set_full({TP(self._topic(s), p) for (s, p), n in waiting.items() if n >= limit})
+
+    def _topic(self, source: int) -> str:
+        return self._settings.source_topics[source]
+
+    async def _on_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+
+class _Laps:
+    """Times stages, each from the end of the one before."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics, self._at = metrics, time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._metrics.stage_seconds.labels(stage).observe(now - self._at)
+        self._at = now
+
+
+_EMPTY = np.empty(0)
+_NOTHING = Scored(
+    events=EventBatch.concat([]),
+    events_seen=_EMPTY.astype(np.int64),
+    late=_EMPTY.astype(np.bool_),
+    carry_rebuilt=_EMPTY.astype(np.bool_),
+    intent=np.empty((0, 0), np.float32),
+    surprise_parts=np.empty((0, 4), np.float32),
+    anomaly=_EMPTY,
+)

@@ -1,0 +1,100 @@
+"""Runs a worker until it is told to stop: logging, garbage collection, signals, metrics server, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from stream.app import build_app
+from stream.errors import BehaviourStreamError, SettingsError
+from stream.kafka import topics
+from stream.metrics_server import MetricsServer
+from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Threads hand over at this interval (s); Python's 5 ms would be paid at every hand-over between fetching, scoring, sending.
+_SWITCH_SECS = 0.0005
+# A generation-0 collection after so many new objects, not after 700: a poll makes thousands, and none of them in cycles.
+_GC_THRESHOLD = 100_000
+# A stop that takes longer hangs on something that will not answer; the state is safe, for a stop adds nothing to it.
+_STOP_SECS = 60.0
+
+
+def run(settings: Settings) -> int:
+    """Score until SIGTERM or SIGINT -> the exit code. Raises SettingsError where the worker must not start."""
+    set_up_logging(settings.log_level)
+    _make(settings.data_dir)
+    asyncio.run(_wait_and_check(settings))
+    app = build_app(settings)
+    server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.committer.health)
+    logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, server.port)
+    sys.setswitchinterval(_SWITCH_SECS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 50, 50)
+    worker = _Worker(app, override_logging=False, quiet=True, redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except BehaviourStreamError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    finally:
+        server.close()
+    return 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--data-dir={folder}: cannot be made ({error.strerror})") from None
+
+
+async def _wait_and_check(settings: Settings) -> None:
+    await topics.wait_for_broker(settings.bootstrap_servers, timeout_secs=None, say=logger.warning)
+    for report in await topics.check(settings):
+        for difference in report.differences:
+            logger.warning("topic %s: %s", report.topic, difference)
+
+
+class _Worker(faust.Worker):
+    """Faust's worker without its spinner, and with a limit on how long it may take to stop."""
+
+    def on_init_dependencies(self) -> Any:
+        self.spinner = None
+        return super().on_init_dependencies()
+
+    def stop_and_shutdown(self) -> None:
+        threading.Thread(target=self._end_anyway, daemon=True).start()
+        super().stop_and_shutdown()
+
+    def _end_anyway(self) -> None:
+        threading.Event().wait(_STOP_SECS)
+        logger.error(
+            "not stopped after %d s; ending. What was not committed is done again at the next start", _STOP_SECS
+        )
+        os._exit(1)
+
+
+def set_up_logging(level: str) -> None:
+    """One line per message on standard error; Faust's and aiokafka's chatter only when it warns."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    if level != "debug":
+        for noisy in ("faust", "mode", "aiokafka"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
