@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 import numpy as np
@@ -101,6 +101,12 @@ class Scored:
 
     def __len__(self) -> int:
         return len(self.events)
+
+    @classmethod
+    def none(cls) -> Self:
+        """The scores of no events."""
+        flags, numbers = np.empty(0, np.bool_), np.empty((0, 0), np.float32)
+        return cls(EventBatch.concat([]), np.empty(0, np.int64), flags, flags, numbers, numbers, np.empty(0, np.float64))
 
     @property
     def surprise(self) -> NDArray[np.float64]:

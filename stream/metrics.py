@@ -55,8 +55,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.events = Counter(
-            "behaviour_events", "events by topic and what became of them: scored, replayed (its row held it already), "
-            "rejected (a dead letter)", ["topic", "outcome"], registry=registry,
+            "behaviour_events", "events by topic and outcome: scored, or rejected (a dead letter)", ["topic", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.replayed = Counter(
+            "behaviour_replayed_events", "events passed over: a replay brought them, and their row held them already",
+            registry=registry,
         )  # fmt: skip
         self.rejects = Counter("behaviour_rejects", "records that could not be read", ["reason"], registry=registry)
         self.late = Counter("behaviour_late_events", "scored after a later event of the same user", registry=registry)

@@ -44,6 +44,8 @@ class Pipeline:
             events, slots = events.take(~waits), slots[~waits]
             packing = sequences.pack(slots)
         lap("table")
+        if not len(events):
+            return Scored.none(), deferred
 
         stale = table.stale(packing.users)
         self._rebuild(stale)

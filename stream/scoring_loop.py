@@ -21,7 +21,7 @@ from faust.types.tuples import TP
 
 from stream.encode import Scored, horizon_name
 from stream.errors import StateError
-from stream.events import SOURCES, EventBatch, Frame, Reject
+from stream.events import SOURCES, Frame, Reject
 from stream.intake import Intake, Source
 from stream.kafka.checkpoint import Checkpointer, Row
 from stream.kafka.publisher import Batch, Publisher
@@ -141,8 +141,8 @@ class ScoringLoop:
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         lap("merge")
         if not len(events) and not rejects:
-            return _Step(0, _NOTHING, 0, [], [], 0)
-        scored, deferred = self._pipeline.apply(events, lap) if len(events) else (_NOTHING, events)
+            return _Step(0, Scored.none(), 0, [], [], 0)
+        scored, deferred = self._pipeline.apply(events, lap)
         self._intake.defer(deferred)
         now_ms = time.time_ns() // 1_000_000
         batches = self._publisher.build(scored, rejects, now_ms)
@@ -272,9 +272,9 @@ class ScoringLoop:
         events = scored.events
         for source, n in enumerate(np.bincount(events.source, minlength=len(SOURCES)).tolist()):
             metrics.events.labels(topics[source], "scored").inc(n)
-        replayed = step.taken - step.deferred - len(scored)
-        if replayed:
-            metrics.events.labels("any", "replayed").inc(replayed)
+        metrics.replayed.inc(step.taken - step.deferred - len(scored))
+        if not len(scored):
+            return
         metrics.batch_events.observe(len(scored))
         metrics.deferred.inc(step.deferred)
         metrics.late.inc(int(scored.late.sum()))
@@ -312,14 +312,3 @@ class _Laps:
         self._metrics.stage_seconds.labels(stage).observe(now - self._at)
         self._at = now
 
-
-_EMPTY = np.empty(0)
-_NOTHING = Scored(
-    events=EventBatch.concat([]),
-    events_seen=_EMPTY.astype(np.int64),
-    late=_EMPTY.astype(np.bool_),
-    carry_rebuilt=_EMPTY.astype(np.bool_),
-    intent=np.empty((0, 0), np.float32),
-    surprise_parts=np.empty((0, 4), np.float32),
-    anomaly=_EMPTY,
-)

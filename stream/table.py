@@ -116,11 +116,23 @@ class Table:
         self._rows["events_seen"][packing.users] += packing.counts
         self._dirty[packing.users] = True
 
+    def rows(self, slots: Ints) -> Rows:
+        """The rows of these slots as they would be persisted."""
+        rows = row_format.new_rows(len(slots), *self._sizes)
+        for name in ("model", "events_seen", "last_time_ms", "offsets", "generations", "raw"):
+            rows[name] = self._rows[name][slots]
+        rows["carry"] = self.gather(slots).cpu().numpy()
+        return rows
+
     def take_dirty(self) -> dict[int, list[tuple[bytes, bytes]]]:
         """Per partition, (key, row) of every user changed since the last call."""
         slots = np.flatnonzero(self._dirty)
         self._dirty[slots] = False
-        return {p: self._packed(slots[self._partition[slots] == p]) for p in np.unique(self._partition[slots]).tolist()}
+        changed = {}
+        for partition in np.unique(self._partition[slots]).tolist():
+            here = slots[self._partition[slots] == partition]
+            changed[partition] = list(zip(self._keys[here].tolist(), row_format.to_bytes(self.rows(here)), strict=True))
+        return changed
 
     def clear(self) -> None:
         """Forget all that is in memory, changed or not: it comes again from the store and the topics."""
@@ -128,13 +140,6 @@ class Table:
         self._free = list(range(len(self._keys)))
         self._keys[:] = None
         self._dirty[:] = False
-
-    def _packed(self, slots: Ints) -> list[tuple[bytes, bytes]]:
-        rows = row_format.new_rows(len(slots), *self._sizes)
-        for name in ("model", "events_seen", "last_time_ms", "offsets", "generations", "raw"):
-            rows[name] = self._rows[name][slots]
-        rows["carry"] = self.gather(slots).cpu().numpy()
-        return list(zip(self._keys[slots].tolist(), row_format.to_bytes(rows), strict=True))
 
     def _slots_of(self, partition: int, keys: list[bytes]) -> list[int]:
         index = self._index.setdefault(partition, {})

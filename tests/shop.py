@@ -1,0 +1,129 @@
+"""What core tests are made of: records, frames, and a pipeline small enough to run thousands of times."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import orjson
+import torch
+
+from stream.anomaly import fit
+from stream.encode import Scored
+from stream.events import CLICK_NAMES, EventBatch, Frame, TimeBounds, decode
+from stream.features import Statistics
+from stream.model import BehaviourLSTM, Sizes
+from stream.pipeline import Pipeline
+from stream.scorer import Scorer
+from stream.table import Table
+
+START_MS = 1_790_000_000_000
+BOUNDS = TimeBounds(300_000, 366 * 86_400_000)
+CPU = torch.device("cpu")
+STATISTICS = Statistics(3.0, 2.0, 3.0, 1.0)
+NORMAL = fit(np.random.default_rng(0).exponential(3.0, 10_000))
+# Any hash: the first bytes of a model's SHA-256.
+MODEL = 0x1234_5678_9ABC_DEF0
+
+
+@dataclasses.dataclass(slots=True)
+class FakeRecord:
+    """What decoding reads of a Kafka record."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp: int
+
+
+def click(user: str, time_ms: int, offset: int, *, name: str = "view_item", **fields: object) -> FakeRecord:
+    """A clicks record, as a shop would send it."""
+    event = {"event_id": f"{user}-{offset}", "event_name": name, "event_time": time_ms, "user_id": user, **fields}
+    return FakeRecord(user.encode(), orjson.dumps(event), offset, time_ms)
+
+
+def frame(records: Sequence[FakeRecord], *, source: int = 0, partition: int = 0) -> Frame:
+    return Frame(source, partition, records, records[-1].offset + 1)
+
+
+def random_events(seed: int, *, n: int, users: int, partition: int = 0, first_offset: int = 0) -> EventBatch:
+    """n clicks of few users, with repeats, late ones and gaps of all sizes, as one batch."""
+    rng = np.random.default_rng(seed)
+    time_ms = START_MS + np.cumsum(rng.integers(0, 40_000, n)) - rng.integers(0, 60_000, n)
+    records = [
+        click(
+            f"user-{rng.integers(users)}",
+            int(time_ms[i]),
+            first_offset + i,
+            name=CLICK_NAMES[rng.integers(len(CLICK_NAMES))],
+            item_id=f"sku-{rng.integers(50)}",
+            item_category=f"category-{rng.integers(8)}",
+            **({"price": round(float(rng.lognormal(3, 1)), 2)} if rng.random() < 0.7 else {}),
+        )
+        for i in range(n)
+    ]
+    batch, rejects = decode(frame(records, partition=partition), BOUNDS)
+    assert not rejects
+    return batch
+
+
+def small_model(seed: int = 0, *, hidden: int = 8, layers: int = 1) -> BehaviourLSTM:
+    torch.manual_seed(seed)
+    return BehaviourLSTM(Sizes(hidden=hidden, layers=layers))
+
+
+def no_rows(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+    return [None] * len(keys)
+
+
+def pipeline(
+    model: BehaviourLSTM | None = None,
+    *,
+    model_hash: int = MODEL,
+    sequence: int = 6,
+    max_steps: int = 10_000,
+    fetch_rows: Callable[[int, Sequence[bytes]], Sequence[bytes | None]] = no_rows,
+    device: torch.device = CPU,
+) -> tuple[Pipeline, Table]:
+    """A pipeline and its table, with weights by seed."""
+    model = model or small_model()
+    sizes = model.sizes
+    table = Table(
+        sequence=sequence, layers=sizes.layers, hidden=sizes.hidden, model=model_hash, device=device, fetch_rows=fetch_rows
+    )
+    return Pipeline(table, Scorer(model, device), STATISTICS, NORMAL, max_steps=max_steps), table
+
+
+def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) -> list[Scored]:
+    """Score in batches that end at `cuts`; what is deferred comes first in the next, as in `intake`."""
+    edges = sorted({0, *cuts, len(events)})
+    waiting, results = EventBatch.concat([]), []
+    for start, end in zip(edges, edges[1:], strict=False):
+        scored, waiting = pipeline.apply(EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)]))
+        results.append(scored)
+    while len(waiting):
+        scored, waiting = pipeline.apply(waiting)
+        results.append(scored)
+    return results
+
+
+def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
+    """Scores of single-partition, single-source events, sorted by offset."""
+    offset = np.concatenate([s.events.offset for s in results])
+    order = np.argsort(offset)
+    columns = {
+        "offset": offset,
+        **{
+            name: np.concatenate([getattr(s, name) for s in results])
+            for name in ("intent", "surprise_parts", "anomaly", "events_seen", "late", "carry_rebuilt")
+        },
+    }
+    return {name: column[order] for name, column in columns.items()}
+
+
+def stored_rows(table: Table) -> dict[tuple[int, bytes], bytes]:
+    """Every dirty row, as it would be flushed."""
+    return {(p, key): row for p, rows in table.take_dirty().items() for key, row in rows}
+
+
