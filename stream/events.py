@@ -44,7 +44,11 @@ PRICE_MAX = 1e9
 # Ids go out again in two score records and in the state's key; a longer one is no id.
 ID_MAX_LENGTH = 256
 
+# The last millisecond that every calendar library can still write: 9999-12-31T23:59:59.999Z.
+_TIME_MAX_MS = 253_402_300_799_999
+
 _Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX_LENGTH)]
+_ItemId = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
 _Money = float | str | None
 
 
@@ -61,16 +65,16 @@ class _Event(msgspec.Struct, gc=False):
     user_id: _Id
     event_id: _Id
     event_name: str
-    event_time: int | str
+    event_time: Annotated[int, Meta(ge=0, le=_TIME_MAX_MS)] | str
 
 
 class _Item(msgspec.Struct, gc=False):
-    item_id: str | int | None = None
+    item_id: _ItemId = None
     item_category: str | None = None
 
 
 class _Click(_Event, gc=False):
-    item_id: str | int | None = None
+    item_id: _ItemId = None
     item_category: str | None = None
     price: _Money = None
 
@@ -244,16 +248,12 @@ def _row(
     key = record.key
     if event.user_id.encode() != key:
         raise _Unfit("key_mismatch", f"expected the record's key to be user_id {_cut(event.user_id)}, got {_cut(key)}")
-    time_ms = event.event_time
-    if type(time_ms) is str:
-        time_ms = _time_ms(time_ms)
-    elif not 0 <= time_ms <= _TIME_MAX_MS:
-        raise _Unfit("bad_time", f"expected milliseconds from 0 to {_TIME_MAX_MS}, got {time_ms} - at $.event_time")
+    time = event.event_time
     item, category, price = event.facts()
     return (
         record.offset,
         record.timestamp,
-        time_ms,
+        time if isinstance(time, int) else _time_ms(time),
         action,
         0 if item is None or item == "" else _hash32(item if type(item) is str else str(item)),
         _hash32(category) if category else 0,
@@ -278,15 +278,11 @@ def _money(value: float | str) -> float:
     raise _Unfit("bad_price", f"expected an amount from 0 to {PRICE_MAX:g}, got {_cut(value)} - at $.price or $.value")
 
 
-# The last millisecond that every calendar library can still write: 9999-12-31T23:59:59.999Z.
-_TIME_MAX_MS = 253_402_300_799_999
-
-
 def _time_ms(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text[:16]) <= _TIME_MAX_MS and len(text) <= len(str(_TIME_MAX_MS)):
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:

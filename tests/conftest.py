@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stream import settings as settings_module
@@ -13,6 +14,12 @@ from stream.kafka import topics as topics_module
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import TopicReport
 from stream.settings import Settings
+
+# No test is a timed one: machines are noisy.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

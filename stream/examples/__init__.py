@@ -1,0 +1,1 @@
+"""Programs to copy: how teams use the output topics."""
