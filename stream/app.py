@@ -10,7 +10,6 @@ import torch
 
 from stream import model_file
 from stream.encode import Encoder
-from stream.events import TimeBounds
 from stream.intake import Intake
 from stream.kafka import faust_contract, transport
 from stream.kafka.checkpoint import Checkpointer
@@ -76,7 +75,6 @@ def build_app(settings: Settings) -> WorkerApp:
         worker_redirect_stdouts=False,
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.frame_topics = frozenset({*settings.source_topics, settings.changelog_topic})
     app.metrics = metrics = Metrics()
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
@@ -94,10 +92,7 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.committer = loop = ScoringLoop(
         settings,
-        intake=Intake(
-            TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
-            hold_max_ms=settings.merge_hold_max_ms,
-        ),
+        intake=Intake(hold_max_ms=settings.merge_hold_max_ms),
         table=table,
         pipeline=Pipeline(
             table,
@@ -112,6 +107,7 @@ def build_app(settings: Settings) -> WorkerApp:
         metrics=metrics,
         horizons_secs=sizes.horizons_secs,
         reach=lambda: app.consumer,
+        fail=lambda error: asyncio.ensure_future(app.crash(error)),
     )
     app.tables.add(
         UserTable(

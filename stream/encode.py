@@ -14,10 +14,11 @@ from typing import Annotated, Any, Self
 
 import msgspec
 import numpy as np
+import orjson
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from stream.events import EventBatch, Reject
+from stream.events import SOURCES, EventBatch, Reject
 from stream.features import PARTS
 
 SCHEMA_VERSION = 1
@@ -105,8 +106,10 @@ class Scored:
     @classmethod
     def none(cls) -> Self:
         """The scores of no events."""
-        flags, numbers = np.empty(0, np.bool_), np.empty((0, 0), np.float32)
-        return cls(EventBatch.concat([]), np.empty(0, np.int64), flags, flags, numbers, numbers, np.empty(0, np.float64))
+        flags, numbers = np.empty(0, np.bool_), np.empty((0, len(PARTS)), np.float32)
+        return cls(
+            EventBatch.concat([]), np.empty(0, np.int64), flags, flags, numbers, numbers, np.empty(0, np.float64)
+        )
 
     @property
     def surprise(self) -> NDArray[np.float64]:
@@ -119,14 +122,29 @@ _DIGITS = 6
 
 _encode = msgspec.json.Encoder().encode
 
+# The types above as text with holes, which takes half the time of filling and encoding them one by one (2 us against
+# 4 us for the two records of an event); a test reads each record back as its type.
+_BOTH = (
+    b'{"schema_version":%d,"id":"%%b%%b-%b","event_id":%%b,"user_id":%%b,"event_time_ms":%%b,"scored_time_ms":%d,'
+    b'"events_seen":%%b,"model":%b,"model_hash":"%b",%%b,'
+)
+_INTENT = b'%b"purchase_intent":{%b}}'
+_ANOMALY = b'%b"anomaly":%b,"surprise":%b,"surprise_parts":{"action":%b,"category":%b,"gap":%b,"price":%b}}'
+_JSON_FLAG = (b"false", b"true")
+# By late + 2 time_bounded + 4 carry_rebuilt
+_FLAGS = tuple(
+    b'"late":%b,"time_bounded":%b,"carry_rebuilt":%b' % tuple(_JSON_FLAG[bits >> i & 1] for i in range(3))
+    for bits in range(8)
+)
+
 
 class Encoder:
     """Writes records for one model; what is the same in each is set once."""
 
     def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons_secs: Sequence[int]) -> None:
         self._topics = topics
-        self._model, self._model_hash = model, model_hash
-        self._horizons = tuple(horizon_name(secs) for secs in horizons_secs)
+        self._model, self._model_hash = _encode(model), model_hash.encode()
+        self._horizons = b",".join(_encode(horizon_name(secs)) + b":%b" for secs in horizons_secs)
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, purchase-intent value, anomaly-scores value) of each event, in order.
@@ -134,24 +152,34 @@ class Encoder:
         One at a time, to be used at once: bytes kept by the thousand cost ten times as much.
         """
         events = scored.events
-        horizons, model, model_hash = self._horizons, self._model, self._model_hash
-        columns = (
-            events.key, self._ids(events), events.event_id, events.time_ms, scored.events_seen, scored.late,
-            events.time_bounded, scored.carry_rebuilt, _rounded(scored.intent), scored.anomaly,
-            scored.surprise, _rounded(scored.surprise_parts),
-        )  # fmt: skip
-        for key, id_, event_id, time_ms, seen, late, bounded, rebuilt, intent, anomaly, surprise, parts in zip(
-            *(column if isinstance(column, list) else column.tolist() for column in columns), strict=True
+        if not len(events):
+            return
+        both_as = _BOTH % (SCHEMA_VERSION, self._model_hash, now_ms, self._model, self._model_hash)
+        horizons_as = self._horizons
+        intent, parts = _rounded(scored.intent), _rounded(scored.surprise_parts)
+        flags = scored.late + 2 * events["time_bounded"] + 4 * scored.carry_rebuilt
+        for key, event_id, where, flag, offset, time_ms, seen, anomaly, nats, horizons, *of in zip(
+            events.key.tolist(),
+            events.event_id.tolist(),
+            self._wheres(events),
+            flags.tolist(),
+            *(_tokens(column) for column in (events["offset"], events["time_ms"], scored.events_seen)),
+            _tokens(scored.anomaly),
+            _tokens(scored.surprise),
+            zip(*(_tokens(intent[:, k]) for k in range(intent.shape[1])), strict=True),
+            *(_tokens(parts[:, part]) for part in range(len(PARTS))),
+            strict=True,
         ):
-            common = (
-                SCHEMA_VERSION, id_, event_id, key.decode(), time_ms, now_ms, seen, model, model_hash, late, bounded,
-                rebuilt,
-            )  # fmt: skip
-            yield (
-                key,
-                _encode(PurchaseIntent(*common, dict(zip(horizons, intent, strict=True)))),
-                _encode(AnomalyScore(*common, anomaly, surprise, SurpriseParts(*parts))),
-            )
+            both = both_as % (where, offset, _encode(event_id), _encode(key.decode()), time_ms, seen, _FLAGS[flag])
+            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of)
+
+    def _wheres(self, events: EventBatch) -> list[bytes]:
+        """[N] `topic-partition-`, the beginning of an id."""
+        places, place = np.unique(
+            events["partition"].astype(np.int64) * len(SOURCES) + events["source"], return_inverse=True
+        )
+        names = [f"{self._topics[p % len(SOURCES)]}-{p // len(SOURCES)}-".encode() for p in places.tolist()]
+        return [names[i] for i in place.tolist()]
 
     def dead_letter(self, reject: Reject, *, now_ms: int, max_bytes: int) -> bytes:
         """The value of a dead letter, with at most `max_bytes` of the original."""
@@ -176,15 +204,6 @@ class Encoder:
             )
         )
 
-    def _ids(self, events: EventBatch) -> list[str]:
-        topics, model_hash = self._topics, self._model_hash
-        return [
-            f"{topics[source]}-{partition}-{offset}-{model_hash}"
-            for source, partition, offset in zip(
-                events.source.tolist(), events.partition.tolist(), events.offset.tolist(), strict=True
-            )
-        ]
-
 
 def horizon_name(secs: int) -> str:
     """`30m`, `24h`: how a horizon is called in records."""
@@ -201,6 +220,11 @@ def json_schemas() -> Mapping[str, dict[str, Any]]:
         "anomaly-scores.v1.json": msgspec.json.schema(AnomalyScore),
         "dead-letters.v1.json": msgspec.json.schema(DeadLetter),
     }
+
+
+def _tokens(column: NDArray[Any]) -> list[bytes]:
+    """[N] numbers or flags, each as JSON."""
+    return orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
 def _rounded(column: NDArray[np.float32]) -> NDArray[np.float64]:

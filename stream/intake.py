@@ -1,6 +1,6 @@
-"""What waits to be scored: frames in, micro-batches out, and the offsets that may be committed once they are applied.
+"""What waits to be scored: decoded frames in, micro-batches out, and the offsets that may be committed once they are applied.
 
-Agents put frames, on the event loop's thread; everything else happens on the scoring thread. An event of a user who has
+Frames are put on the event loop's thread; everything else happens on the scoring thread. An event of a user who has
 had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets, so others
 may overtake, and a commit stops before the first event not applied.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.events import SOURCES, EventBatch, Frame, Reject, TimeBounds, decode
+from stream.events import SOURCES, EventBatch, Reject
 from stream.merge import PartitionMerge, Position
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,22 @@ logger = logging.getLogger(__name__)
 Source = tuple[int, int]
 
 
+class DecodedFrame(NamedTuple):
+    """What became of a frame's records, all of which lie before `next_offset`."""
+
+    source: int
+    partition: int
+    next_offset: int
+    events: EventBatch
+    rejects: Sequence[Reject]
+
+
 class Intake:
     """Queues of all owned partitions. `put` may be called from another thread than the rest."""
 
-    def __init__(self, bounds: TimeBounds, *, hold_max_ms: int) -> None:
-        self._bounds = bounds
+    def __init__(self, *, hold_max_ms: int) -> None:
         self._hold_max_ms = hold_max_ms
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[DecodedFrame] = deque()
         self._merges: dict[int, PartitionMerge] = {}
         self._deferred = EventBatch.concat([])
         self._held_since_ms: dict[Source, int] = {}
@@ -48,27 +58,23 @@ class Intake:
         self._held_since_ms.clear()
         self._given_up.clear()
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: DecodedFrame) -> None:
         """Append a frame; frames of one topic partition come in offset order."""
         self._frames.append(frame)
 
-    def decode(self) -> list[Reject]:
-        """Decode what was put; the records that are no events come back."""
+    def absorb(self) -> list[Reject]:
+        """Queue what was put -> its rejects, to be published before the positions that go past them are committed."""
         rejects: list[Reject] = []
         for _ in range(len(self._frames)):
             frame = self._frames.popleft()
-            merge = self._merges.get(frame.partition)
-            if merge is None:  # put before the partition was lost, decoded after
-                continue
-            events, refused = decode(frame, self._bounds)
-            merge.queues[frame.source].put(events, frame.next_offset)
-            rejects += refused
+            self._merges[frame.partition].queues[frame.source].put(frame.events, frame.next_offset)
+            rejects += frame.rejects
         return rejects
 
     def take(self, n: int, at_end: Collection[Source], now_ms: int) -> EventBatch:
         """Up to n events: first what was deferred, then every partition's share of what the merge lets through.
 
-        `at_end` holds the topic partitions read to their end, as they were before `decode`.
+        `at_end` holds the topic partitions read to their end, as they were before `absorb`.
         """
         taken = [self._deferred]
         room = n - len(self._deferred)
@@ -92,7 +98,7 @@ class Intake:
         waiting = {(s, p): q.waiting for p, merge in self._merges.items() for s, q in enumerate(merge.queues)}
         for frame in list(self._frames):
             source = (frame.source, frame.partition)
-            waiting[source] = waiting.get(source, 0) + len(frame.records)
+            waiting[source] = waiting.get(source, 0) + len(frame.events)
         return waiting
 
     def positions(self) -> dict[Source, Position]:
@@ -104,10 +110,10 @@ class Intake:
             if queue.position is not None
         }
         late = self._deferred
-        for i in _first_of_each(late.source, late.partition):
+        for i in _first_of_each(late["source"], late["partition"]):
             # Its own key stands for the running maximum before it: from there on, both give the same order.
-            positions[int(late.source[i]), int(late.partition[i])] = Position(
-                int(late.offset[i]), int(late.order_ms[i])
+            positions[int(late["source"][i]), int(late["partition"][i])] = Position(
+                int(late["offset"][i]), int(late["order_ms"][i])
             )
         return positions
 

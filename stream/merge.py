@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.events import SOURCES, EventBatch
 
@@ -40,11 +41,11 @@ class SourceQueue:
         self.waiting = 0
 
     def put(self, events: EventBatch, next_offset: int) -> None:
-        """Append a decoded frame that ends before `next_offset`; it may be empty where every record was refused."""
+        """Take over a decoded frame that ends before `next_offset`; it may be empty where every record was refused."""
         floor = self.order_ms
         if len(events):
-            events = replace(events, order_ms=np.maximum(events.order_ms, floor))
-            floor = int(events.order_ms[-1])
+            np.maximum(events["order_ms"], floor, out=events["order_ms"])
+            floor = int(events["order_ms"][-1])
             self._chunks.append(events)
             self.waiting += len(events)
         self._read_to = Position(next_offset, floor)
@@ -61,28 +62,32 @@ class SourceQueue:
         """The first event not taken; None before anything is known of this source."""
         return self._taken
 
-    def head(self, n: int) -> EventBatch:
-        """The first n events, or all, without taking them."""
-        chunks, have = [], 0
+    def keys(self, n: int) -> NDArray[np.int64]:
+        """The merge's keys of the first n events, or of all."""
+        keys: list[NDArray[np.int64]] = []
         for chunk in self._chunks:
-            if have >= n:
+            if n <= 0:
                 break
-            chunks.append(chunk.take(slice(n - have)))
-            have += len(chunks[-1])
-        return EventBatch.concat(chunks)
+            keys.append(chunk["order_ms"][:n])
+            n -= len(chunk)
+        return np.concatenate(keys) if keys else np.empty(0, np.int64)
 
-    def drop(self, n: int) -> None:
-        """Take the first n events away."""
+    def take(self, n: int) -> list[EventBatch]:
+        """Take the first n events away, in pieces."""
+        pieces = []
         self.waiting -= n
         while n:
             first = self._chunks.popleft()
-            taken = min(n, len(first))
-            if taken < len(first):
-                self._chunks.appendleft(first.take(slice(taken, None)))
-            self._taken = Position(int(first.offset[taken - 1]) + 1, int(first.order_ms[taken - 1]))
-            n -= taken
+            if len(first) > n:
+                self._chunks.appendleft(first.take(slice(n, None)))
+                first = first.take(slice(n))
+            pieces.append(first)
+            n -= len(first)
         if not self.waiting:
             self._taken = self._read_to
+        elif pieces:
+            self._taken = Position(int(pieces[-1]["offset"][-1]) + 1, int(pieces[-1]["order_ms"][-1]))
+        return pieces
 
 
 class PartitionMerge:
@@ -93,19 +98,22 @@ class PartitionMerge:
 
     def take(self, n: int, at_end: Sequence[bool]) -> EventBatch:
         """Up to n events in order, as far as no source that is behind its end (`at_end` False) can still come before."""
-        limit = min(
-            ((queue.order_ms, source) for source, queue in enumerate(self.queues) if not at_end[source]), default=None
-        )
         # Among the first n of the merge, no source has more than its own first n.
-        heads = EventBatch.concat([queue.head(n) for queue in self.queues if queue.waiting])
-        if limit is not None:
-            order_ms, source = limit
-            heads = heads.take((heads.order_ms < order_ms) | ((heads.order_ms == order_ms) & (heads.source <= source)))
-        # Heads lie by source and offset, so a stable sort by key breaks ties by source, then offset.
-        merged = heads.take(np.argsort(heads.order_ms, kind="stable")[:n])
-        for source, taken in enumerate(np.bincount(merged.source, minlength=len(SOURCES)).tolist()):
-            self.queues[source].drop(taken)
-        return merged
+        keys = [queue.keys(n) for queue in self.queues]
+        behind = [(queue.order_ms, source) for source, queue in enumerate(self.queues) if not at_end[source]]
+        if behind:
+            order_ms, source = min(behind)
+            keys = [
+                column[: np.searchsorted(column, order_ms, side="right" if s <= source else "left")]
+                for s, column in enumerate(keys)
+            ]
+        # They lie by source and offset, so a stable sort by key breaks ties by source, then offset.
+        order = np.argsort(np.concatenate(keys), kind="stable")[:n]
+        source_of = np.repeat(np.arange(len(SOURCES)), [len(column) for column in keys])
+        counts = np.bincount(source_of[order], minlength=len(SOURCES)).tolist()
+        events = EventBatch.concat([piece for s, queue in enumerate(self.queues) for piece in queue.take(counts[s])])
+        # What is taken of each source is its first, so the order among the taken is that of their own keys.
+        return events.take(np.argsort(events["order_ms"], kind="stable"))
 
     def held_by(self, at_end: Sequence[bool]) -> list[int]:
         """The sources with nothing to offer and not at their end, while others wait for them."""

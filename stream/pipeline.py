@@ -34,13 +34,15 @@ class Pipeline:
         as it ends.
         """
         table = self._table
-        slots = table.slots(events.partition, events.key)
-        news = ~table.applied(slots, events.source, events.offset)
-        events, slots = events.take(news), slots[news]
+        slots = table.slots(events["partition"], events.key)
+        news = ~table.applied(slots, events["source"], events["offset"])
+        if not news.all():
+            events, slots = events.take(news), slots[news]
         packing = sequences.pack(slots)
-        waits = packing.to_arrival(packing.rank >= self._max_steps)
-        deferred = events.take(waits)
-        if len(deferred):
+        deferred = events.take(slice(0))
+        if len(packing.batch_sizes) > self._max_steps:
+            waits = packing.to_arrival(packing.rank >= self._max_steps)
+            deferred = events.take(waits)
             events, slots = events.take(~waits), slots[~waits]
             packing = sequences.pack(slots)
         lap("table")

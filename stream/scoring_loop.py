@@ -3,7 +3,9 @@
 No waiting at low load, large batches under load. Agents only put frames here. A checkpoint takes its rows, offsets and
 outputs between two batches, so that they belong together; while it waits for the broker, scoring goes on.
 
-What happens on which thread: this class on the event loop; `_step` and `_snapshot` on the scoring thread, one at a time.
+What happens on which thread: this class on the event loop; `_score` and `_snapshot` on the scoring thread, one at a time.
+`_decode` and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is scored:
+that work is short of the interpreter lock, which the LSTM does not need.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,8 +25,8 @@ from faust.types.tuples import TP
 
 from stream.encode import Scored, horizon_name
 from stream.errors import StateError
-from stream.events import SOURCES, Frame, Reject
-from stream.intake import Intake, Source
+from stream.events import SOURCES, Frame, Reject, TimeBounds, decode
+from stream.intake import DecodedFrame, Intake, Source
 from stream.kafka.checkpoint import Checkpointer, Row
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
@@ -50,8 +54,6 @@ class _Step(NamedTuple):
     scored: Scored
     deferred: int
     rejects: list[Reject]
-    batches: list[Batch]
-    now_ms: int
 
 
 class _Snapshot(NamedTuple):
@@ -75,17 +77,24 @@ class ScoringLoop:
         metrics: Metrics,
         horizons_secs: tuple[int, ...],
         reach: Callable[[], Reach],
+        fail: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._intake, self._table, self._pipeline = intake, table, pipeline
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._horizons = [horizon_name(secs) for secs in horizons_secs]
-        self._reach = reach
+        self._reach, self._fail = reach, fail
+        self._bounds = TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
-        self._thread = ThreadPoolExecutor(1, "scoring")
+        self._decoding = ThreadPoolExecutor(1, "decoding")
+        self._scoring = ThreadPoolExecutor(1, "scoring")
+        self._encoding = ThreadPoolExecutor(1, "encoding")
+        self._publishing: asyncio.Task[None] | None = None  # the batch scored last
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
         self._commit_turn = asyncio.Lock()  # a checkpoint or a change of ownership
         self._wake = asyncio.Event()
+        self._ownership = 0  # rises with every assignment
+        self._undecoded: Counter[Source] = Counter()  # records
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure: BaseException | None = None
         self._committed: dict[Source, int] = {}
@@ -99,9 +108,29 @@ class ScoringLoop:
         """Take a frame. Never waits; a topic partition with enough waiting is fetched no further."""
         if not self._open:
             return  # after revocation: it comes again, here or elsewhere
-        self._intake.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
-        self._reach().delivered(tp)
+        frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
+        self._undecoded[frame.source, frame.partition] += len(records)
         self._hold_back_the_full()
+        decoding = asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, frame)
+        decoding.add_done_callback(partial(self._decoded, tp, self._ownership))
+
+    def _decode(self, frame: Frame) -> DecodedFrame:
+        lap = _Laps(self._metrics)
+        decoded = DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, self._bounds))
+        lap("decode")
+        return decoded
+
+    def _decoded(self, tp: TP, ownership: int, decoding: asyncio.Future[DecodedFrame]) -> None:
+        if ownership != self._ownership:
+            return  # decoded for a partition that has changed hands meanwhile: it comes again
+        try:
+            frame = decoding.result()
+        except Exception as error:
+            self._fail(error)
+            return
+        self._undecoded[frame.source, frame.partition] -= len(frame.events) + len(frame.rejects)
+        self._intake.put(frame)
+        self._reach().delivered(tp)
         self._wake.set()
 
     def polled(self) -> None:
@@ -123,31 +152,41 @@ class ScoringLoop:
         async with self._turn:
             if not self._open:
                 return False
-            at_end = {
-                (self._source_of[tp.topic], tp.partition)
-                for tp in self._reach().at_end()
-                if tp.topic in self._source_of
-            }
-            step = await self._on_thread(self._step, at_end)
-            await self._publisher.send(step.batches)
-        self._measure(step)
+            sources = self._source_of
+            at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
+            step = await _on(self._scoring, self._score, at_end)
+            if step.taken or step.rejects:
+                await self._published()
+                self._publishing = asyncio.create_task(self._publish(step))
         self._hold_back_the_full()
         return bool(step.taken or step.rejects)
 
-    def _step(self, at_end: set[Source]) -> _Step:
+    def _score(self, at_end: set[Source]) -> _Step:
         lap = _Laps(self._metrics)
-        rejects = self._intake.decode()
-        lap("decode")
+        rejects = self._intake.absorb()
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         lap("merge")
-        if not len(events) and not rejects:
-            return _Step(0, Scored.none(), 0, [], [], 0)
+        if not len(events):
+            return _Step(0, Scored.none(), 0, rejects)
         scored, deferred = self._pipeline.apply(events, lap)
         self._intake.defer(deferred)
+        return _Step(len(events), scored, len(deferred), rejects)
+
+    async def _publish(self, step: _Step) -> None:
         now_ms = time.time_ns() // 1_000_000
-        batches = self._publisher.build(scored, rejects, now_ms)
+        await self._publisher.send(await _on(self._encoding, self._encode, step, now_ms))
+        self._measure(step, now_ms)
+
+    def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
+        lap = _Laps(self._metrics)
+        batches = self._publisher.build(step.scored, step.rejects, now_ms)
         lap("encode")
-        return _Step(len(events), scored, len(deferred), rejects, batches, now_ms)
+        return batches
+
+    async def _published(self) -> None:
+        """Returns when the batch scored last is sent; raises what went wrong with it."""
+        if self._publishing is not None:
+            await self._publishing
 
     # -- committing ----------------------------------------------------------------------------------------------------
 
@@ -173,7 +212,8 @@ class ScoringLoop:
 
     async def _checkpoint(self) -> dict[TP, int]:
         async with self._turn:
-            snapshot = await self._on_thread(self._snapshot)
+            await self._published()
+            snapshot = await _on(self._scoring, self._snapshot)
             outputs = self._publisher.take_unacknowledged()
         await asyncio.gather(*outputs)
         moved = {s: p for s, p in snapshot.positions.items() if self._committed.get(s) != p.offset}
@@ -199,12 +239,14 @@ class ScoringLoop:
         """Take no more batches; returns when the one in flight is applied and sent."""
         self._open = False
         async with self._turn:
-            pass
+            await self._published()
 
     async def assigned(self, partitions: set[int]) -> None:
         """Own these partitions: forget all that is in memory, and fence their former owners."""
         await self.quiesce()
         async with self._commit_turn, self._turn:
+            self._ownership += 1
+            self._undecoded.clear()
             self._intake.clear()
             self._table.clear()
             self._committed.clear()
@@ -234,13 +276,15 @@ class ScoringLoop:
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()
-        self._thread.shutdown()
+        self._decoding.shutdown()
+        self._scoring.shutdown()
+        self._encoding.shutdown()
 
     # -- what is seen from outside -------------------------------------------------------------------------------------
 
     def observe(self) -> None:
         """Set the gauges; called about once a second."""
-        waiting = self._intake.waiting()
+        waiting = self._waiting()
         lag: dict[tuple[str, int], int] = {}
         for tp, behind in self._reach().lag().items():
             if tp.topic in self._source_of:
@@ -262,7 +306,7 @@ class ScoringLoop:
             "partitions": sorted(self._partitions),
         }
 
-    def _measure(self, step: _Step) -> None:
+    def _measure(self, step: _Step, now_ms: int) -> None:
         metrics, topics, scored = self._metrics, self._settings.source_topics, step.scored
         for reject in step.rejects:
             metrics.rejects.labels(reject.reason).inc()
@@ -270,7 +314,7 @@ class ScoringLoop:
         if not step.taken:
             return
         events = scored.events
-        for source, n in enumerate(np.bincount(events.source, minlength=len(SOURCES)).tolist()):
+        for source, n in enumerate(np.bincount(events["source"], minlength=len(SOURCES)).tolist()):
             metrics.events.labels(topics[source], "scored").inc(n)
         metrics.replayed.inc(step.taken - step.deferred - len(scored))
         if not len(scored):
@@ -278,10 +322,10 @@ class ScoringLoop:
         metrics.batch_events.observe(len(scored))
         metrics.deferred.inc(step.deferred)
         metrics.late.inc(int(scored.late.sum()))
-        metrics.time_bounded.inc(int(events.time_bounded.sum()))
+        metrics.time_bounded.inc(int(events["time_bounded"].sum()))
         metrics.carries_rebuilt.inc(int(scored.carry_rebuilt.sum()))
-        metrics.latency_seconds.observe("event", (step.now_ms - events.time_ms) / 1000.0)
-        metrics.latency_seconds.observe("produce", (step.now_ms - events.record_time_ms) / 1000.0)
+        metrics.latency_seconds.observe("event", (now_ms - events["time_ms"]) / 1000.0)
+        metrics.latency_seconds.observe("produce", (now_ms - events["record_time_ms"]) / 1000.0)
         for k, horizon in enumerate(self._horizons):
             metrics.purchase_intent.observe(horizon, scored.intent[:, k])
         metrics.anomaly.observe(self._settings.model, scored.anomaly)
@@ -291,14 +335,18 @@ class ScoringLoop:
 
     def _hold_back_the_full(self) -> None:
         limit = self._settings.buffer_max_events
-        waiting = self._intake.waiting()
-        self._reach().set_full({TP(self._topic(s), p) for (s, p), n in waiting.items() if n >= limit})
+        self._reach().set_full({TP(self._topic(s), p) for (s, p), n in self._waiting().items() if n >= limit})
+
+    def _waiting(self) -> Counter[Source]:
+        """Records per topic partition that were fetched and not yet taken."""
+        return self._undecoded + Counter(self._intake.waiting())
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]
 
-    async def _on_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+async def _on(thread: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(thread, function, *args)
 
 
 class _Laps:
@@ -311,4 +359,3 @@ class _Laps:
         now = time.perf_counter()
         self._metrics.stage_seconds.labels(stage).observe(now - self._at)
         self._at = now
-

@@ -27,7 +27,7 @@ def raw_events(events: EventBatch) -> NDArray[np.void]:
     """[N] the columns of a batch that a rolling sequence keeps."""
     raw = np.empty(len(events), RAW_EVENT)
     for name in RAW_EVENT.names or ():
-        raw[name] = getattr(events, name)
+        raw[name] = events[name]
     return raw
 
 
@@ -112,7 +112,7 @@ class Table:
         self._rows["raw"][slot[kept], number[kept] % sequence] = raw[kept]
         # Packed order is step by step, so the last of several writes to a slot is that of its last event.
         self._rows["last_time_ms"][slot] = high_ms
-        self._rows["offsets"][slot, events.source[packing.arrival]] = events.offset[packing.arrival]
+        self._rows["offsets"][slot, events["source"][packing.arrival]] = events["offset"][packing.arrival]
         self._rows["events_seen"][packing.users] += packing.counts
         self._dirty[packing.users] = True
 

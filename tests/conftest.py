@@ -16,9 +16,7 @@ from stream.kafka.topics import TopicReport
 from stream.settings import Settings
 
 # No test is a timed one: machines are noisy.
-hypothesis.settings.register_profile(
-    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 

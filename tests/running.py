@@ -38,7 +38,9 @@ class Worker:
         self.log = log
         self._out = log.open("ab")
         self._started_at = log.stat().st_size
-        self.process = subprocess.Popen([sys.executable, "-c", _RUN], env=environment, stderr=self._out, stdout=self._out)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _RUN], env=environment, stderr=self._out, stdout=self._out
+        )
 
     def said(self) -> str:
         """What this process has logged."""

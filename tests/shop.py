@@ -90,7 +90,12 @@ def pipeline(
     model = model or small_model()
     sizes = model.sizes
     table = Table(
-        sequence=sequence, layers=sizes.layers, hidden=sizes.hidden, model=model_hash, device=device, fetch_rows=fetch_rows
+        sequence=sequence,
+        layers=sizes.layers,
+        hidden=sizes.hidden,
+        model=model_hash,
+        device=device,
+        fetch_rows=fetch_rows,
     )
     return Pipeline(table, Scorer(model, device), STATISTICS, NORMAL, max_steps=max_steps), table
 
@@ -100,7 +105,9 @@ def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) 
     edges = sorted({0, *cuts, len(events)})
     waiting, results = EventBatch.concat([]), []
     for start, end in zip(edges, edges[1:], strict=False):
-        scored, waiting = pipeline.apply(EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)]))
+        scored, waiting = pipeline.apply(
+            EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)])
+        )
         results.append(scored)
     while len(waiting):
         scored, waiting = pipeline.apply(waiting)
@@ -110,7 +117,7 @@ def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) 
 
 def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
     """Scores of single-partition, single-source events, sorted by offset."""
-    offset = np.concatenate([s.events.offset for s in results])
+    offset = np.concatenate([s.events["offset"] for s in results])
     order = np.argsort(offset)
     columns = {
         "offset": offset,
@@ -125,5 +132,3 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
 def stored_rows(table: Table) -> dict[tuple[int, bytes], bytes]:
     """Every dirty row, as it would be flushed."""
     return {(p, key): row for p, rows in table.take_dirty().items() for key, row in rows}
-
-

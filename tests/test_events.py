@@ -31,27 +31,35 @@ def _refused(value: bytes | None, *, source: int = CLICKS, key: bytes | None = b
 
 
 def _with(**fields: object) -> bytes:
-    return orjson.dumps({"event_id": "e1", "event_name": "view_item", "event_time": START_MS, "user_id": "u1", **fields})
+    return orjson.dumps(
+        {"event_id": "e1", "event_name": "view_item", "event_time": START_MS, "user_id": "u1", **fields}
+    )
 
 
 def test_a_click_becomes_columns() -> None:
     batch = _decode({"item_id": "sku-1", "item_category": "shoes", "price": 19.9})
-    assert ACTIONS[batch.action[0]] == "view_item"
-    assert (batch.source[0], batch.offset[0], batch.time_ms[0], batch.key[0], batch.event_id[0]) == (0, 7, START_MS, b"u1", "e1")
-    assert batch.price[0] == np.float32(19.9)
-    assert batch.item[0] and batch.category[0] and batch.event_hash[0]
-    assert not batch.time_bounded[0]
+    assert ACTIONS[batch["action"][0]] == "view_item"
+    assert (batch["source"][0], batch["offset"][0], batch["time_ms"][0], batch.key[0], batch.event_id[0]) == (
+        0,
+        7,
+        START_MS,
+        b"u1",
+        "e1",
+    )
+    assert batch["price"][0] == np.float32(19.9)
+    assert batch["item"][0] and batch["category"][0] and batch["event_hash"][0]
+    assert not batch["time_bounded"][0]
 
 
 def test_unknown_fields_pass_and_optional_ones_may_be_absent_or_null() -> None:
     batch = _decode({"page": {"url": "x"}, "engagement": [1, 2], "item_id": None, "item_category": None, "price": None})
-    assert batch.item[0] == 0 and batch.category[0] == 0 and np.isnan(batch.price[0])
-    assert _decode({}).item[0] == 0
+    assert batch["item"][0] == 0 and batch["category"][0] == 0 and np.isnan(batch["price"][0])
+    assert _decode({})["item"][0] == 0
 
 
 def test_decimals_may_be_strings_and_item_ids_numbers() -> None:
-    assert _decode({"price": "19.90"}).price[0] == np.float32(19.9)
-    assert _decode({"item_id": 42}).item[0] == _decode({"item_id": "42"}).item[0] != 0
+    assert _decode({"price": "19.90"})["price"][0] == np.float32(19.9)
+    assert _decode({"item_id": 42})["item"][0] == _decode({"item_id": "42"})["item"][0] != 0
 
 
 @pytest.mark.parametrize(
@@ -65,7 +73,7 @@ def test_decimals_may_be_strings_and_item_ids_numbers() -> None:
     ],
 )
 def test_times_are_milliseconds_or_rfc_3339(time: object, expected: int) -> None:
-    assert _decode({"event_time": time}).time_ms[0] == expected
+    assert _decode({"event_time": time})["time_ms"][0] == expected
 
 
 @given(st.integers(0, 253_402_300_799_999))
@@ -75,28 +83,31 @@ def test_every_millisecond_is_read_alike_in_both_spellings(time_ms: int) -> None
     text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
     records = [FakeRecord(b"u1", _with(event_time=t), i, time_ms) for i, t in enumerate((time_ms, text))]
     batch, rejects = decode(frame(records), BOUNDS)
-    assert not rejects and batch.time_ms.tolist() == [time_ms, time_ms]
+    assert not rejects and batch["time_ms"].tolist() == [time_ms, time_ms]
 
 
 def test_a_search_is_known_by_its_words_whatever_their_case() -> None:
-    spelt = [_decode({"event_name": "search", "search_term": t}, source=SEARCHES).item[0] for t in ("Red Shoes", "red shoes")]
+    spelt = [
+        _decode({"event_name": "search", "search_term": t}, source=SEARCHES)["item"][0]
+        for t in ("Red Shoes", "red shoes")
+    ]
     assert spelt[0] == spelt[1] != 0
 
 
 def test_a_purchase_has_its_value_and_its_first_item() -> None:
     items = [{"item_id": "sku-1", "item_category": "shoes", "price": "5", "quantity": 2}, {"item_id": "sku-2"}]
     batch = _decode({"event_name": "purchase", "value": "10.00", "items": items}, source=PURCHASES)
-    assert batch.price[0] == 10
-    assert batch.item[0] == _decode({"item_id": "sku-1"}).item[0]
-    assert _decode({"event_name": "refund", "value": -10}, source=PURCHASES).price[0] == 10
-    assert _decode({"event_name": "purchase"}, source=PURCHASES).item[0] == 0
+    assert batch["price"][0] == 10
+    assert batch["item"][0] == _decode({"item_id": "sku-1"})["item"][0]
+    assert _decode({"event_name": "refund", "value": -10}, source=PURCHASES)["price"][0] == 10
+    assert _decode({"event_name": "purchase"}, source=PURCHASES)["item"][0] == 0
 
 
 @pytest.mark.parametrize("time", [0, 86_400_000, 253_402_300_799_999, "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"])
 def test_an_absurd_time_is_replaced_by_the_records_own_and_flagged(time: object) -> None:
     batch = _decode({"event_time": time})
-    assert batch.time_ms[0] == START_MS
-    assert batch.time_bounded[0]
+    assert batch["time_ms"][0] == START_MS
+    assert batch["time_bounded"][0]
 
 
 def test_a_year_9999_event_does_not_move_the_merge() -> None:
@@ -104,7 +115,7 @@ def test_a_year_9999_event_does_not_move_the_merge() -> None:
     for record in records:
         record.timestamp = START_MS
     batch, _ = decode(frame(records), BOUNDS)
-    assert batch.order_ms.tolist() == [START_MS, START_MS, START_MS + 5]
+    assert batch["order_ms"].tolist() == [START_MS, START_MS, START_MS + 5]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +170,7 @@ def test_nothing_else_in_the_frame_is_lost_by_a_bad_record() -> None:
     records = [click(f"u{i}", START_MS + i, i) for i in range(5)]
     records[2].value = b"nope"
     batch, rejects = decode(frame(records), BOUNDS)
-    assert batch.offset.tolist() == [0, 1, 3, 4]
+    assert batch["offset"].tolist() == [0, 1, 3, 4]
     assert [r.offset for r in rejects] == [2]
 
 
@@ -177,7 +188,9 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["user_id", "event_id", "event_time", "price", "value", "items", "item_id"]), _JSON))
+@given(
+    st.dictionaries(st.sampled_from(["user_id", "event_id", "event_time", "price", "value", "items", "item_id"]), _JSON)
+)
 def test_no_json_at_all_raises(fields: dict[str, object]) -> None:
     import json
 

@@ -37,7 +37,7 @@ def demo(seconds: float | None, rate_per_sec: float, **flags: str | None) -> int
       behaviour-stream demo --seconds 60 --rate-per-sec 2000
     """
     from stream.commands.demo_live import Demo
-    from stream.commands.demo_worker import DemoWorker
+    from stream.commands.worker_process import WorkerProcess
     from stream.kafka import topics
     from stream.kafka.embedded import EmbeddedBroker
 
@@ -47,7 +47,7 @@ def demo(seconds: float | None, rate_per_sec: float, **flags: str | None) -> int
         embedded = EmbeddedBroker(folder / "broker")
         settings = _settings(flags, embedded.bootstrap_servers, folder)
         click.echo(f"Starting a Kafka broker of its own in {folder}; the very first time, 43 MB are fetched for it.")
-        with DemoWorker(settings, folder / "worker.log") as worker, embedded:
+        with WorkerProcess(settings, folder / "worker.log") as worker, embedded:
             click.echo(f"Creating its topics: {', '.join((*settings.source_topics, *settings.output_topics))}.")
             asyncio.run(topics.ensure(settings))
             click.echo(f"Starting a worker, a process of its own; its log is {folder / 'worker.log'}.")

@@ -12,7 +12,7 @@ import click
 
 from stream.commands.client import reading, stop_event
 from stream.commands.demo_scores import DemoScores
-from stream.commands.demo_worker import DemoWorker
+from stream.commands.worker_process import WorkerProcess
 from stream.commands.load_run import destination
 from stream.settings import Settings
 from stream.simulator.load import LoadReport, produce
@@ -33,7 +33,7 @@ _SHOW_SECS = 0.5  # two lines each
 class Demo:
     """One run. `worker` is asked whether it still lives."""
 
-    def __init__(self, settings: Settings, rate_per_sec: float, worker: DemoWorker) -> None:
+    def __init__(self, settings: Settings, rate_per_sec: float, worker: WorkerProcess) -> None:
         self._settings, self._rate_per_sec, self._worker = settings, rate_per_sec, worker
         self._scores = DemoScores(settings)
 

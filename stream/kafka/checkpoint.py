@@ -21,7 +21,7 @@ from stream.settings import Settings
 Row = tuple[bytes, bytes]
 
 # Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of rows.
-BATCH_BYTES = 256 << 10
+BATCH_BYTES = 512 << 10
 
 
 class Checkpointer:

@@ -118,7 +118,7 @@ class EmbeddedBroker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # ctrl-C reaches the parent alone, which then stops the broker in order
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
             )
         try:
             self._wait_until_it_answers(self._process)
@@ -228,7 +228,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """What the child runs before it is Java, so that a SIGKILLed parent leaves no broker. Linux only."""
     if not sys.platform.startswith("linux"):
         return None

@@ -9,6 +9,7 @@ import inspect
 from importlib.metadata import version
 
 import aiokafka
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.tables.base import Collection
 from faust.tables.recovery import Recovery
@@ -27,7 +28,6 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (driver.AIOKafkaConsumerThread, "getmany"): "(self, active_partitions, timeout)",
     (driver.Consumer, "_getmany"): "(self, active_partitions, timeout)",
     (driver.Consumer, "_new_consumer_thread"): "(self)",
-    (driver.Consumer, "_to_message"): "(self, tp, record)",
     (BaseConsumer, "getmany"): "(self, timeout)",
     (BaseConsumer, "_wait_next_records"): "(self, timeout)",
     (BaseConsumer, "perform_seek"): "(self)",
@@ -54,6 +54,7 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",
     (aiokafka.AIOKafkaProducer, "send_batch"): "(self, batch, topic, *, partition)",
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
+    (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
 }
 _CONSUMER_ATTRIBUTES = ("_fetch_max_wait_ms", "_isolation_level", "_subscription")

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import PartitionRecords
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -43,9 +44,8 @@ class Committer(Protocol):
 
 
 class FrameApp(faust.App):
-    """A Faust app that knows its frame topics, and who commits for them."""
+    """A Faust app all of whose topics are frame topics, and who commits for them."""
 
-    frame_topics: frozenset[str]
     committer: Committer
     fetch_max_wait_ms: int
 
@@ -177,10 +177,6 @@ class FrameConsumer(driver.Consumer):
             if not run or tp not in self._polled:
                 continue
             self.app.monitor.track_tp_end_offset(tp, self._thread.topic_end(tp))
-            if tp.topic not in self.app.frame_topics:
-                for record in run:
-                    yield tp, self._to_message(tp, record)
-                continue
             if self._is_changelog_tp(tp):
                 self._recovery_seen[tp] = run[-1].offset
             yield tp, self._to_frame_message(tp, run)
@@ -308,5 +304,14 @@ class FrameTransport(driver.Transport):
 
 
 def register() -> None:
-    """Make `frames://` known to Faust."""
+    """Make `frames://` known to Faust, and let aiokafka hand on records as it parsed them.
+
+    It would copy each into a `ConsumerRecord` of 11 fields, of which four are read here: 1.7 us of the 22 us that an event
+    keeps the interpreter busy. The parsed record has those four under the same names.
+    """
     drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:FrameTransport"
+    PartitionRecords._consumer_record = _as_parsed
+
+
+def _as_parsed(records: PartitionRecords, tp: TP, record: Any) -> Any:
+    return record

@@ -32,7 +32,9 @@ def test_what_is_persisted_is_what_is_live_bit_for_bit(seed: int, n: int, layers
     partition = np.zeros(len(keys), np.int32)
     here, there = live_table.slots(partition, keys), restored.slots(partition, keys)
     assert live_table.gather(here).numpy().tobytes() == restored.gather(there).numpy().tobytes()
-    assert [live_table.rows(here)[i].tobytes() for i in range(len(keys))] == [row.tobytes() for row in restored.rows(there)]
+    assert [live_table.rows(here)[i].tobytes() for i in range(len(keys))] == [
+        row.tobytes() for row in restored.rows(there)
+    ]
     assert [row.tobytes() for row in restored.rows(there)] == list(stored.values())
 
 
@@ -93,7 +95,9 @@ def test_a_row_of_an_unknown_format_is_refused() -> None:
         rows.unpack([bytes([9]) + value[1:]], 6, 1, 8)
 
 
-@pytest.mark.parametrize("damage", [lambda value: value[:-1], lambda value: value + b"x", lambda value: b"", lambda value: b"x"])
+@pytest.mark.parametrize(
+    "damage", [lambda value: value[:-1], lambda value: value + b"x", lambda value: b"", lambda value: b"x"]
+)
 def test_bytes_that_are_no_row_are_refused(damage: object) -> None:
     (value,) = rows.to_bytes(rows.new_rows(1, 6, 1, 8))
     with pytest.raises(StateError, match="row"):
@@ -107,5 +111,3 @@ def test_a_partitions_row_is_read_back_and_an_unknown_one_refused() -> None:
         rows.PartitionRow.from_bytes(row.to_bytes().replace(b'"format":1', b'"format":2'))
     with pytest.raises(StateError, match="row of a partition"):
         rows.PartitionRow.from_bytes(b"\x00")
-
-

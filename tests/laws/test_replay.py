@@ -52,7 +52,9 @@ async def _source_records(settings: Settings) -> list[tuple[str, int, int, bytes
 
 async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[tuple[str, int, int, bytes]]) -> None:
     offsets, state = await committed(settings), await _state(settings)
-    row_of = {key: np.frombuffer(row, rows.HEADER, count=1)[0] for key, row in state.items() if key != rows.PARTITION_KEY}
+    row_of = {
+        key: np.frombuffer(row, rows.HEADER, count=1)[0] for key, row in state.items() if key != rows.PARTITION_KEY
+    }
     for topic, partition, offset, key in sources:
         if offset < offsets.get((topic, partition), 0):
             assert row_of[key]["offsets"][settings.source_topics.index(topic)] >= offset

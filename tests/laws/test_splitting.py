@@ -45,7 +45,7 @@ def test_a_users_events_are_scored_in_their_order_whatever_is_deferred() -> None
     results = score_all(deferring, events, cuts=range(20, 200, 20))
     assert any(len(s) < 20 for s in results)  # something was deferred
     keys = np.concatenate([s.events.key for s in results])
-    offsets = np.concatenate([s.events.offset for s in results])
+    offsets = np.concatenate([s.events["offset"] for s in results])
     seen = np.concatenate([s.events_seen for s in results])
     for key in set(keys.tolist()):
         assert np.all(np.diff(offsets[keys == key]) > 0)

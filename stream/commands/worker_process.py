@@ -1,4 +1,4 @@
-"""The worker of the demo: `behaviour-stream worker` as a child process, which never outlives the demo."""
+"""`behaviour-stream worker` as a child process, which never outlives this one: of the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from stream.errors import BehaviourStreamError
-from stream.kafka.embedded import _die_with_parent as die_with_parent
+from stream.kafka.embedded import die_with_parent
 from stream.settings import Settings, in_force
 
 # Torch and Faust take seconds to import: it does so while the broker starts, and a line lets it go on to be
@@ -20,7 +20,7 @@ _STOP_SECS = 10.0  # it commits and stops in about one; what it stored is thrown
 _TAIL_LINES = 15  # a message and the first frames below it
 
 
-class DemoWorker:
+class WorkerProcess:
     """A process from `with` to its end, a worker from `begin` to `stop`. `log_path` takes all that it says."""
 
     def __init__(self, settings: Settings, log_path: Path) -> None:
@@ -36,7 +36,7 @@ class DemoWorker:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # ctrl-C reaches the demo alone, which stops its worker before the broker
+                start_new_session=True,  # ctrl-C reaches the parent alone, which stops its worker before the broker
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
             )
         return self
@@ -55,7 +55,7 @@ class DemoWorker:
     def failed(self, how: str) -> BehaviourStreamError:
         with self._log_path.open(errors="replace") as log:
             tail = "".join(f"\n  {line.rstrip()}" for line in deque(log, _TAIL_LINES))
-        return BehaviourStreamError(f"demo: {how}; the end of {self._log_path}:{tail}")
+        return BehaviourStreamError(f"{how}; the end of {self._log_path}:{tail}")
 
     def stop(self) -> None:
         """End it in order, by force after 10 s. Nothing if it has ended."""

@@ -1,0 +1,216 @@
+"""Measures the whole job on an embedded broker: events in Kafka to scores in Kafka, with table, changelog, both outputs.
+
+Two figures: how fast a backlog is scored, and how soon a score follows its event at a steady rate. Both are read off the
+broker's own clock: score topics are made with LogAppendTime, so a score counts from when a subscriber could have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream.commands.load_run import destination
+from stream.commands.worker_process import WorkerProcess
+from stream.kafka import topics
+from stream.kafka.embedded import EmbeddedBroker
+from stream.settings import Settings, in_force
+from stream.shop_event import ShopEvent
+from stream.simulator.load import produce
+from stream.simulator.shoppers import simulate
+
+# Shoppers enough that a million events are of tens of thousands of users with a heavy tail, as in a shop's day.
+_USERS = 50_000
+_SEED = 1
+_START_MS = 1_790_000_000_000
+_POLL_SECS = 0.1
+# Nothing scored for so long: the worker has failed, or the machine cannot do this.
+_STALL_SECS = 60.0
+# The latency run's first seconds are left out: the first batches of a process are its slowest.
+_WARM_SECS = 5.0
+
+Say = Callable[[str], None]
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What `bench --json` prints."""
+
+    events_per_second: float
+    latency_ms: dict[str, float]
+    events: int
+    latency_events: int
+    latency_rate_per_second: float
+    machine: str
+    settings: dict[str, Any]
+
+
+def run(settings: Settings, *, events: int, rate_per_sec: float, seconds: float, say: Say) -> Figures:
+    """Both figures, on a broker and with a worker of their own."""
+    with tempfile.TemporaryDirectory(prefix="behaviour-stream-bench-") as name:
+        folder = Path(name)
+        with EmbeddedBroker(folder / "broker") as broker:
+            settings = msgspec.structs.replace(
+                settings, bootstrap_servers=broker.bootstrap_servers, metrics_port=0, retention_hours=-1
+            )
+            shop = simulate(seed=_SEED, users=_USERS, start_ms=_START_MS)
+            backlog = _of_its_own(settings, "backlog", folder)
+            say(f"simulating {events:,} events of up to {_USERS:,} shoppers")
+            per_second = asyncio.run(_throughput(backlog, itertools.islice(shop, events), folder, say))
+            steady = _of_its_own(settings, "steady", folder)
+            say(f"{per_second:,.0f} events/s; now {rate_per_sec:,.0f} events/s for {seconds:.0f} s")
+            latency_ms = asyncio.run(_latency(steady, shop, rate_per_sec, seconds, folder))
+    return Figures(
+        events_per_second=round(per_second, 1),
+        latency_ms={name: round(float(np.percentile(latency_ms, q)), 1) for name, q in _PERCENTILES.items()},
+        events=events,
+        latency_events=len(latency_ms),
+        latency_rate_per_second=rate_per_sec,
+        machine=f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",
+        settings=in_force(settings),
+    )
+
+
+_PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9}
+
+
+async def _throughput(settings: Settings, shop: Iterable[ShopEvent], folder: Path, say: Say) -> float:
+    """Events per second from the first score to the last, with all events on the topics beforehand."""
+    await _make_topics(settings)
+    loaded = (await produce(shop, destination(settings))).events
+    say(f"{loaded:,} events are on the topics; starting a worker")
+    with WorkerProcess(settings, folder / "backlog.log") as worker:
+        worker.begin()
+        await _until_scored(settings, loaded, worker)
+    async with _reader(settings) as consumer:
+        return loaded / await _seconds_between(consumer, settings)
+
+
+async def _latency(
+    settings: Settings, shop: Iterable[ShopEvent], rate_per_sec: float, seconds: float, folder: Path
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """[N] ms from a record's timestamp, set as it is sent, to its anomaly score's append."""
+    await _make_topics(settings)
+    n = int(rate_per_sec * seconds)
+    events = list(itertools.islice(shop, n))
+    with WorkerProcess(settings, folder / "steady.log") as worker:
+        worker.begin()
+        warm = int(rate_per_sec * _WARM_SECS)
+        await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
+        await _until_scored(settings, 1000, worker)  # it is up
+        warming = list(itertools.islice(shop, warm))
+        await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
+        await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
+        await _until_scored(settings, 1000 + warm + n, worker)
+    measured = {event.value for event in events}
+    async with _reader(settings) as consumer:
+        sent: dict[tuple[str, int, int], int] = {}
+        for topic in settings.source_topics:
+            for record in await _read(consumer, _partitions(settings, topic)):
+                if record.value in measured:
+                    sent[topic, record.partition, record.offset] = record.timestamp
+        found = []
+        for record in await _read(consumer, _partitions(settings, settings.anomaly_scores_topic)):
+            topic, partition, offset, _ = msgspec.json.decode(record.value)["id"].rsplit("-", 3)
+            if (at := sent.get((topic, int(partition), int(offset)))) is not None:
+                found.append(record.timestamp - at)
+    return np.array(found, np.float64)
+
+
+def _of_its_own(settings: Settings, name: str, folder: Path) -> Settings:
+    names = [field for field in Settings.__struct_fields__ if field.endswith("_topic")]
+    return msgspec.structs.replace(
+        settings,
+        app_id=f"{settings.app_id}-{name}",
+        data_dir=folder / f"state-{name}",
+        **{field: f"{getattr(settings, field)}-{name}" for field in names},
+    )
+
+
+async def _make_topics(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        stamped = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+        await admin.create_topics(
+            [
+                NewTopic(topic, settings.partitions, settings.replication_factor, topic_configs=stamped)
+                for topic in (settings.purchase_intent_topic, settings.anomaly_scores_topic)
+            ]
+        )
+    finally:
+        await admin.close()
+    await topics.ensure(settings)
+
+
+async def _until_scored(settings: Settings, events: int, worker: WorkerProcess) -> None:
+    partitions = _partitions(settings, settings.purchase_intent_topic, settings.anomaly_scores_topic)
+    async with _reader(settings) as consumer:
+        done, since = 0, time.monotonic()
+        while done < 2 * events:
+            await asyncio.sleep(_POLL_SECS)
+            worker.check()
+            now = sum((await consumer.end_offsets(partitions)).values())
+            if now > done:
+                done, since = now, time.monotonic()
+            elif time.monotonic() - since > _STALL_SECS:
+                raise worker.failed(f"{done // 2:,} of {events:,} events scored, and none in {_STALL_SECS:.0f} s")
+
+
+async def _seconds_between(consumer: AIOKafkaConsumer, settings: Settings) -> float:
+    """From the first score to the last, by the broker's clock."""
+    partitions = _partitions(settings, settings.purchase_intent_topic, settings.anomaly_scores_topic)
+    consumer.assign(partitions)
+    ends = await consumer.end_offsets(partitions)
+    stamps = []
+    for tp, end in ends.items():
+        for offset in (0, end - 1) if end else ():
+            consumer.seek(tp, offset)
+            stamps.append((await consumer.getone(tp)).timestamp)
+    return (max(stamps) - min(stamps)) / 1000.0
+
+
+async def _read(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> list[Any]:
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning()
+    ends = await consumer.end_offsets(partitions)
+    records: list[Any] = []
+    while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+        for run_ in (await consumer.getmany(timeout_ms=1000)).values():
+            records += run_
+    return records
+
+
+def _partitions(settings: Settings, *names: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, p) for topic in names for p in range(settings.partitions)]
+
+
+class _reader:  # noqa: N801 - used as a function
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> AIOKafkaConsumer:
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap_servers, enable_auto_commit=False)
+        await self._consumer.start()
+        return self._consumer
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._consumer.stop()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,48 @@
+"""`bench`: the two figures that matter, measured on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from stream.commands.options import ALL, setting_flags
+from stream.settings import load
+
+# Set by the benchmark itself
+_OWN = ("bootstrap_servers", "data_dir", "metrics_host", "metrics_port", "retention_hours")
+
+
+@click.command("bench", short_help="how fast, and how soon, on this machine")
+@click.option("--events", type=click.IntRange(1_000), default=1_000_000, help="Backlog to score. [1000000]")
+@click.option("--rate-per-sec", type=click.FloatRange(1), default=5_000.0, help="Rate of the latency run. [5000]")
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Length of the latency run. [60]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@setting_flags(*(name for name in ALL if name not in _OWN))
+def bench(events: int, rate_per_sec: float, seconds: float, as_json: bool, **flags: str | None) -> int:
+    """Measure events per second and latency with a broker, a worker and simulated events on this machine.
+
+    First a backlog that is on the topics beforehand: events per second from the first score to the last. Then a steady
+    rate: milliseconds from an event's record to its score, by percentile. The clock is the broker's.
+
+    \b
+      behaviour-stream bench
+      behaviour-stream bench --events 200000 --seconds 20 --json
+    """
+    import msgspec
+
+    from stream.bench import run
+
+    figures = run(
+        load(flags),
+        events=events,
+        rate_per_sec=rate_per_sec,
+        seconds=seconds,
+        say=lambda text: click.echo(text, err=True),
+    )
+    if as_json:
+        click.echo(msgspec.json.encode(figures))
+        return 0
+    click.echo(f"{figures.events_per_second:,.0f} events/s, {figures.events:,} events from the first score to the last")
+    percentiles = ", ".join(f"{name} {ms:g} ms" for name, ms in figures.latency_ms.items())
+    click.echo(f"{percentiles} from record to score at {figures.latency_rate_per_second:,.0f} events/s")
+    click.echo(figures.machine)
+    return 0
