@@ -75,6 +75,7 @@ def build_app(settings: Settings) -> WorkerApp:
         worker_redirect_stdouts=False,
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.fetch_min_bytes = settings.fetch_min_bytes
     app.metrics = metrics = Metrics()
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 

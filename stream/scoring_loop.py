@@ -27,7 +27,7 @@ from stream.encode import Scored, horizon_name
 from stream.errors import StateError
 from stream.events import SOURCES, Frame, Reject, TimeBounds, decode
 from stream.intake import DecodedFrame, Intake, Source
-from stream.kafka.checkpoint import Checkpointer, Row
+from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.merge import Position
@@ -35,7 +35,7 @@ from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
-from stream.table import Table
+from stream.table import ChangedRows, Table
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class _Step(NamedTuple):
 
 
 class _Snapshot(NamedTuple):
-    rows: Mapping[int, list[Row]]
+    rows: Mapping[int, ChangedRows]
     positions: Mapping[Source, Position]
 
 
@@ -95,6 +95,8 @@ class ScoringLoop:
         self._wake = asyncio.Event()
         self._ownership = 0  # rises with every assignment
         self._undecoded: Counter[Source] = Counter()  # records
+        self._frames: list[tuple[TP, Frame]] = []  # not yet given to the decoding thread
+        self._decoding_now: asyncio.Future[list[DecodedFrame]] | None = None
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure: BaseException | None = None
         self._committed: dict[Source, int] = {}
@@ -110,28 +112,37 @@ class ScoringLoop:
             return  # after revocation: it comes again, here or elsewhere
         frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
         self._undecoded[frame.source, frame.partition] += len(records)
+        self._frames.append((tp, frame))
         self._hold_back_the_full()
-        decoding = asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, frame)
-        decoding.add_done_callback(partial(self._decoded, tp, self._ownership))
+        if self._decoding_now is None:
+            self._decode_next()
 
-    def _decode(self, frame: Frame) -> DecodedFrame:
+    def _decode_next(self) -> None:
+        """Have all frames decoded that have come since: at a low rate they are small, and a hand-over costs as much."""
+        frames, self._frames = self._frames, []
+        self._decoding_now = asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, frames)
+        self._decoding_now.add_done_callback(partial(self._decoded, frames, self._ownership))
+
+    def _decode(self, frames: list[tuple[TP, Frame]]) -> list[DecodedFrame]:
         lap = _Laps(self._metrics)
-        decoded = DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, self._bounds))
+        decoded = [DecodedFrame(f.source, f.partition, f.next_offset, *decode(f, self._bounds)) for _, f in frames]
         lap("decode")
         return decoded
 
-    def _decoded(self, tp: TP, ownership: int, decoding: asyncio.Future[DecodedFrame]) -> None:
-        if ownership != self._ownership:
-            return  # decoded for a partition that has changed hands meanwhile: it comes again
-        try:
-            frame = decoding.result()
-        except Exception as error:
+    def _decoded(
+        self, frames: list[tuple[TP, Frame]], ownership: int, decoding: asyncio.Future[list[DecodedFrame]]
+    ) -> None:
+        self._decoding_now = None
+        if self._frames:
+            self._decode_next()
+        if error := decoding.exception():
             self._fail(error)
-            return
-        self._undecoded[frame.source, frame.partition] -= len(frame.events) + len(frame.rejects)
-        self._intake.put(frame)
-        self._reach().delivered(tp)
-        self._wake.set()
+        elif ownership == self._ownership:  # else partitions have changed hands meanwhile: it comes again
+            for (tp, frame), decoded in zip(frames, decoding.result(), strict=True):
+                self._undecoded[frame.source, frame.partition] -= len(frame.records)
+                self._intake.put(decoded)
+                self._reach().delivered(tp)
+            self._wake.set()
 
     def polled(self) -> None:
         """The consumer has polled: a topic may have been read to its end, and hold the others no longer."""
@@ -224,7 +235,10 @@ class ScoringLoop:
 
     async def _commit_partition(self, partition: int, snapshot: _Snapshot) -> None:
         positions = {s: position for (s, p), position in snapshot.positions.items() if p == partition}
-        rows = [*snapshot.rows.get(partition, ()), (PARTITION_KEY, PartitionRow(positions=positions).to_bytes())]
+        changed = snapshot.rows.get(partition)
+        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes())]
+        if changed:
+            rows += await asyncio.to_thread(changed.to_bytes)
         offsets = {TopicPartition(self._topic(s), partition): position.offset for s, position in positions.items()}
         await self._checkpointer.commit(partition, rows, offsets)
         self._metrics.checkpoints.inc()
@@ -247,6 +261,7 @@ class ScoringLoop:
         async with self._commit_turn, self._turn:
             self._ownership += 1
             self._undecoded.clear()
+            self._frames.clear()
             self._intake.clear()
             self._table.clear()
             self._committed.clear()

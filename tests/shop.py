@@ -131,4 +131,4 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
 
 def stored_rows(table: Table) -> dict[tuple[int, bytes], bytes]:
     """Every dirty row, as it would be flushed."""
-    return {(p, key): row for p, rows in table.take_dirty().items() for key, row in rows}
+    return {(p, key): row for p, changed in table.take_dirty().items() for key, row in changed.to_bytes()}

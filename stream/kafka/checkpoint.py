@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -81,17 +82,21 @@ class Checkpointer:
     async def _send(self, producer: AIOKafkaProducer, partition: int, rows: Sequence[Row]) -> int | None:
         """Send rows to the changelog -> the offset of the last, once all are acknowledged."""
         topic = self._settings.changelog_topic
-        sent, batch, n = [], producer.create_batch(), 0
-        for key, row in rows:
-            if batch.append(key=key, value=row, timestamp=None) is None:
-                batch.close()
-                sent.append((await producer.send_batch(batch, topic, partition=partition), n))
-                batch, n = producer.create_batch(), 0
-                batch.append(key=key, value=row, timestamp=None)
-            n += 1
-        if not n:
-            return None
-        batch.close()
-        sent.append((await producer.send_batch(batch, topic, partition=partition), n))
+        batches = await asyncio.to_thread(_filled, producer, rows)
+        sent = [(await producer.send_batch(batch, topic, partition=partition), size) for batch, size in batches]
         # A batch's future holds the offset of its first record.
-        return max([(await future).offset + size - 1 for future, size in sent])
+        return max([(await future).offset + size - 1 for future, size in sent], default=None)
+
+
+def _filled(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:
+    """Closed batches of rows, in order, each with its number of rows."""
+    batches: list[tuple[Any, int]] = []
+    rest = iter(rows)
+    row = next(rest, None)
+    while row is not None:
+        batch = producer.create_batch()
+        while row is not None and batch.append(key=row[0], value=row[1], timestamp=None) is not None:
+            row = next(rest, None)
+        batch.close()
+        batches.append((batch, batch.record_count()))
+    return batches

@@ -57,7 +57,7 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
 }
-_CONSUMER_ATTRIBUTES = ("_fetch_max_wait_ms", "_isolation_level", "_subscription")
+_CONSUMER_ATTRIBUTES = ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription")
 
 
 def check() -> None:
