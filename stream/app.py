@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -16,7 +16,7 @@ from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.collection import UserTable
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
-from stream.kafka.transport import FrameApp, FrameSchema
+from stream.kafka.transport import FrameApp, FrameConsumer, FrameSchema
 from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.scorer import Scorer, pick_device
@@ -79,6 +79,9 @@ def build_app(settings: Settings) -> WorkerApp:
     app.metrics = metrics = Metrics()
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
+    def fail(error: BaseException) -> None:
+        app.add_future(app.crash(error))
+
     store = RowStore(settings.data_dir)
     table = Table(
         sequence=settings.sequence_events,
@@ -107,8 +110,8 @@ def build_app(settings: Settings) -> WorkerApp:
         store=store,
         metrics=metrics,
         horizons_secs=sizes.horizons_secs,
-        reach=lambda: app.consumer,
-        fail=lambda error: asyncio.ensure_future(app.crash(error)),
+        reach=lambda: cast(FrameConsumer, app.consumer),
+        fail=fail,
     )
     app.tables.add(
         UserTable(
@@ -124,11 +127,11 @@ def build_app(settings: Settings) -> WorkerApp:
     for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):
         app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop))
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def score() -> None:
         await loop.run()
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
         while not app.should_stop:
             loop.observe()

@@ -1,7 +1,9 @@
-"""Measures the whole job on an embedded broker: events in Kafka to scores in Kafka, with table, changelog, both outputs.
+"""Measures the whole job on an embedded broker: events in Kafka to scores in Kafka, with table, changelog, both
+outputs.
 
-Two figures: how fast a backlog is scored, and how soon a score follows its event at a steady rate. Both are read off the
-broker's own clock: score topics are made with LogAppendTime, so a score counts from when a subscriber could have it.
+Two figures: how fast a backlog is scored, and how soon a score follows its event at a steady rate. Both are read off
+the broker's own clock: score topics are made with LogAppendTime, so a score counts from when a subscriber could have
+it.
 """
 
 from __future__ import annotations
@@ -177,7 +179,7 @@ async def _seconds_between(consumer: AIOKafkaConsumer, settings: Settings) -> fl
         for offset in (0, end - 1) if end else ():
             consumer.seek(tp, offset)
             stamps.append((await consumer.getone(tp)).timestamp)
-    return (max(stamps) - min(stamps)) / 1000.0
+    return float(max(stamps) - min(stamps)) / 1000.0
 
 
 async def _read(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> list[Any]:

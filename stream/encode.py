@@ -1,8 +1,8 @@
 """Scores and rejects -> record values: the JSON that subscribers read.
 
-How a schema may change: a field may be added within a `schema_version`, and readers ignore what they do not know; a field
-that is renamed, removed, or changes its type, unit or meaning takes the next version, which is written to a new topic
-beside the old one until its readers have moved. `stream/schemas/` holds these types as JSON Schemas.
+How a schema may change: a field may be added within a `schema_version`, and readers ignore what they do not know; a
+field that is renamed, removed, or changes its type, unit or meaning takes the next version, which is written to a new
+topic beside the old one until its readers have moved. `stream/schemas/` holds these types as JSON Schemas.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Scored:
     @property
     def surprise(self) -> NDArray[np.float64]:
         """[N] nats: the sum of the parts as published."""
-        return np.round(_rounded(self.surprise_parts).sum(axis=1), _DIGITS)
+        return np.asarray(np.round(_rounded(self.surprise_parts).sum(axis=1), _DIGITS), np.float64)
 
 
 # Digits after the point: an intent of 1e-6 drives no decision, and shorter numbers make shorter records.
@@ -228,7 +228,4 @@ def _tokens(column: NDArray[Any]) -> list[bytes]:
 
 
 def _rounded(column: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.round(column.astype(np.float64), _DIGITS)
-
-
-assert PARTS == SurpriseParts.__struct_fields__  # noqa: S101 - the columns are passed by place
+    return np.asarray(np.round(column.astype(np.float64), _DIGITS), np.float64)

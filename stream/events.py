@@ -107,7 +107,7 @@ def _click_facts(events: list[_Click]) -> _Facts:
 
 
 def _search_facts(events: list[_Search]) -> _Facts:
-    nothing = [None] * len(events)
+    nothing: list[Any] = [None] * len(events)
     return _Facts([e.search_term and e.search_term.casefold() for e in events], nothing, nothing)
 
 
@@ -287,7 +287,7 @@ def _hash32(text: str | int | None) -> int:
 
 
 def _amount(money: _Money) -> float:
-    """Without sign, since shops write a refund's value with and without; NaN for none, infinity for what is no amount."""
+    """NaN for none, infinity for what is no amount; without sign, since shops write a refund's value either way."""
     if money is None:
         return nan
     try:

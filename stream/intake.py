@@ -1,4 +1,5 @@
-"""What waits to be scored: decoded frames in, micro-batches out, and the offsets that may be committed once they are applied.
+"""What waits to be scored: decoded frames in, micro-batches out, and the offsets that may be committed once they are
+applied.
 
 Frames are put on the event loop's thread; everything else happens on the scoring thread. An event of a user who has
 had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets, so others

@@ -1,7 +1,7 @@
 """The three topics of one partition -> one order: a k-way merge by running-maximum event time.
 
-Ties go by topic, then offset. One topic partition is never reordered within itself: a row remembers only the last offset
-applied of each, and a replay would skip what was left behind.
+Ties go by topic, then offset. One topic partition is never reordered within itself: a row remembers only the last
+offset applied of each, and a replay would skip what was left behind.
 
 A topic that is behind its end holds the others back, so that a catch-up after an outage gives the order of live. One
 read to its end holds nobody: a quiet purchases topic must not delay clicks. What then comes with an earlier time is
@@ -97,7 +97,7 @@ class PartitionMerge:
         self.queues = tuple(SourceQueue((positions or {}).get(source)) for source in SOURCES)
 
     def take(self, n: int, at_end: Sequence[bool]) -> EventBatch:
-        """Up to n events in order, as far as no source that is behind its end (`at_end` False) can still come before."""
+        """Up to n events in order, as far as no source that is not `at_end` can still come before."""
         # Among the first n of the merge, no source has more than its own first n.
         keys = [queue.keys(n) for queue in self.queues]
         behind = [(queue.order_ms, source) for source, queue in enumerate(self.queues) if not at_end[source]]

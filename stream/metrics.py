@@ -55,7 +55,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.events = Counter(
-            "behaviour_events", "events by topic and outcome: scored, or rejected (a dead letter)", ["topic", "outcome"],
+            "behaviour_events", "events by topic and outcome: scored or rejected (a dead letter)", ["topic", "outcome"],
             registry=registry,
         )  # fmt: skip
         self.replayed = Counter(

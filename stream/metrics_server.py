@@ -20,7 +20,7 @@ class MetricsServer:
     """Serves until closed. Raises SettingsError where the port is taken."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
-        metrics = make_wsgi_app(registry)
+        metrics: Callable[[dict[str, Any], Any], Iterable[bytes]] = make_wsgi_app(registry)
 
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             if environ["PATH_INFO"] == "/metrics":
@@ -38,7 +38,7 @@ class MetricsServer:
             self._server = make_server(host, port, app, _Server, _QuietHandler)
         except OSError as error:
             raise SettingsError(
-                f"--metrics-port={port}: cannot listen on {host}:{port} ({error.strerror}); choose another, or 0 for any"
+                f"--metrics-port={port}: cannot listen on {host}:{port} ({error.strerror}); choose another, or 0"
             ) from None
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)

@@ -41,7 +41,7 @@ class BehaviourLSTM(nn.Module):
         return torch.cat([self.action(action), self.item(item), self.category(category), real], dim=1)
 
     def advance(self, x: Tensor, batch_sizes: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
-        """(x packed [N, width], carry [U, 2, L, H]) -> (out [N, H], carry): users in packed order, the busiest first."""
+        """(x [N, width] packed, carry [U, 2, L, H]) -> (out [N, H], carry): users in packed order, busiest first."""
         h, c = (part.transpose(0, 1).contiguous() for part in carry.unbind(1))  # [L, U, H] each
         out, (h, c) = self.lstm(PackedSequence(x, batch_sizes), (h, c))
         return out.data, torch.stack([h.transpose(0, 1), c.transpose(0, 1)], dim=1)

@@ -4,8 +4,8 @@
     | offsets i8 x 3 | generations u4 x 3 | raw events x sequence | carry (h, c) f4
 
 Little-endian, no padding. The header says its own sizes, so that a row written with other ones is still read: the
-rolling sequence holds raw inputs, from which any model can make its carry again. A version that is not known is refused.
-A change of this layout takes the next version number, and `unpack` goes on reading the former ones.
+rolling sequence holds raw inputs, from which any model can make its carry again. A version that is not known is
+refused. A change of this layout takes the next version number, and `unpack` goes on reading the former ones.
 
 Beside the users' rows, each partition has one of its own, with where its sources stood when the rows were written.
 """

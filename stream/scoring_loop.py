@@ -3,9 +3,9 @@
 No waiting at low load, large batches under load. Agents only put frames here. A checkpoint takes its rows, offsets and
 outputs between two batches, so that they belong together; while it waits for the broker, scoring goes on.
 
-What happens on which thread: this class on the event loop; `_score` and `_snapshot` on the scoring thread, one at a time.
-`_decode` and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is scored:
-that work is short of the interpreter lock, which the LSTM does not need.
+What happens on which thread: this class on the event loop; `_score` and `_snapshot` on the scoring thread, one at a
+time. `_decode` and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is
+scored: that work is short of the interpreter lock, which the LSTM does not need.
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ class ScoringLoop:
         metrics.latency_seconds.observe("event", (now_ms - events["time_ms"]) / 1000.0)
         metrics.latency_seconds.observe("produce", (now_ms - events["record_time_ms"]) / 1000.0)
         for k, horizon in enumerate(self._horizons):
-            metrics.purchase_intent.observe(horizon, scored.intent[:, k])
+            metrics.purchase_intent.observe(horizon, scored.intent[:, k].astype(np.float64))
         metrics.anomaly.observe(self._settings.model, scored.anomaly)
         if self._intake.holds_given_up:
             metrics.holds_given_up.inc(self._intake.holds_given_up)

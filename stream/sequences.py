@@ -50,7 +50,8 @@ def pack(slots: Ints) -> Packing:
 
     batch_sizes = np.bincount(rank)
     step_start = np.cumsum(batch_sizes) - batch_sizes
-    # Users of a step are those with more than `rank` events: the first of `users`, so a user's place is the same in each.
+    # Users of a step are those with more than `rank` events: the first of `users`, so a user's place is the same in
+    # each.
     packed = step_start[rank] + user
 
     arrival, packed_user, packed_rank, before = (np.empty(len(slot), np.int64) for _ in range(4))

@@ -1,7 +1,8 @@
-"""The user table: per user a slot in columnar arrays, with the rolling sequence, the offsets applied and the LSTM carry.
+"""The user table: per user a slot in columnar arrays, with the rolling sequence, the offsets applied and the LSTM
+carry.
 
-The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from the
-store when an event comes, in one call per batch; what changed is `dirty` until a checkpoint takes it.
+The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from
+the store when an event comes, in one call per batch; what changed is `dirty` until a checkpoint takes it.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class Table:
 
     def stale(self, slots: Ints) -> Ints:
         """Those with events but no carry by this model."""
-        rows = self._rows[slots]
-        return slots[(rows["model"] != self._model) & (rows["events_seen"] > 0)]
+        foreign = (self._rows["model"][slots] != self._model) & (self._rows["events_seen"][slots] > 0)
+        return np.asarray(slots[foreign])
 
     def sequences(self, slots: Ints) -> tuple[Ints, NDArray[np.void]]:
         """(slot of each, raw events): the rolling sequences of distinct users, each oldest first."""

@@ -21,9 +21,11 @@ from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Threads hand over at this interval (s); Python's 5 ms would be paid at every hand-over between fetching, scoring, sending.
+# Threads hand over at this interval (s); Python's 5 ms would be paid at every hand-over between fetching, scoring,
+# sending.
 _SWITCH_SECS = 0.0005
-# A generation-0 collection after so many new objects, not after 700: a poll makes thousands, and none of them in cycles.
+# A generation-0 collection after so many new objects, not after 700: a poll makes thousands, and none of them in
+# cycles.
 _GC_THRESHOLD = 100_000
 # A stop that takes longer hangs on something that will not answer; the state is safe, for a stop adds nothing to it.
 _STOP_SECS = 60.0
@@ -47,11 +49,10 @@ def run(settings: Settings) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except BehaviourStreamError as error:
-        logger.error("%s", error)
+        logger.error("%s", error)  # noqa: TRY400 - where it was raised says nothing more
         return error.exit_code
     finally:
         server.close()
-    return 0
 
 
 def _make(folder: Path) -> None:

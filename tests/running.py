@@ -123,7 +123,7 @@ async def scores(settings: Settings, topic: str) -> list[dict[str, Any]]:
 async def ends(settings: Settings, topics: Sequence[str]) -> dict[tuple[str, int], int]:
     """The end offset of every partition of these topics."""
     async with _consumer(settings) as consumer:
-        found = {}
+        found: dict[tuple[str, int], int] = {}
         for topic in topics:
             partitions = [TopicPartition(topic, p) for p in range(len(await _partitions(settings, topic)))]
             found |= {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(partitions)).items()}

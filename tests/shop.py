@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import orjson
@@ -104,7 +105,7 @@ def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) 
     """Score in batches that end at `cuts`; what is deferred comes first in the next, as in `intake`."""
     edges = sorted({0, *cuts, len(events)})
     waiting, results = EventBatch.concat([]), []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         scored, waiting = pipeline.apply(
             EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)])
         )

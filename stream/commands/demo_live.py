@@ -12,8 +12,8 @@ import click
 
 from stream.commands.client import reading, stop_event
 from stream.commands.demo_scores import DemoScores
-from stream.commands.worker_process import WorkerProcess
 from stream.commands.load_run import destination
+from stream.commands.worker_process import WorkerProcess
 from stream.settings import Settings
 from stream.simulator.load import LoadReport, produce
 from stream.simulator.shoppers import simulate

@@ -3,7 +3,8 @@
     outputs acknowledged -> [rows -> changelog, offsets -> group] in one transaction -> RocksDB
 
 Every owner of partition p takes the transactional id `<app id>-p<p>`: whoever takes it last fences all others. Without
-that, a worker that wakes after its session ran out could write old rows over newer ones, and compaction would keep those.
+that, a worker that wakes after its session ran out could write old rows over newer ones, and compaction would keep
+those.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from stream.settings import Settings
 
 Row = tuple[bytes, bytes]
 
-# Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of rows.
+# Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of
+# rows.
 BATCH_BYTES = 512 << 10
 
 
@@ -55,8 +57,8 @@ class Checkpointer:
         except KafkaError as error:
             raise StateError(f"partition {partition}: its checkpoint failed ({error!r})") from error
         if last is not None:
-            # The marker that ends the transaction follows the last row: nobody else can write to the partition. With it,
-            # a restart finds itself at the end of the changelog, with nothing to wait for.
+            # The marker that ends the transaction follows the last row: nobody else can write to the partition. With
+            # it, a restart finds itself at the end of the changelog, with nothing to wait for.
             await asyncio.to_thread(self._store.write, partition, rows, last + 1)
 
     async def close(self) -> None:

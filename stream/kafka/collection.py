@@ -65,8 +65,8 @@ class UserTable(Collection):
             here = {tp.partition for tp in assigned if tp.topic == topic}
             if here != owned:
                 raise StateError(
-                    f"assignment: this worker has partitions {sorted(owned)} of {changelog}, but {sorted(here)} of {topic}; "
-                    f"a user's events and row must be on one worker"
+                    f"assignment: this worker has partitions {sorted(owned)} of {changelog}, but {sorted(here)} of "
+                    f"{topic}; a user's events and row must be on one worker"
                 )
         standby = {tp.partition for tp in assigned if tp.topic == changelog} - owned
         self._rows.own(owned | standby)

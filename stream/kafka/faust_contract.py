@@ -1,4 +1,5 @@
-"""What this project overrides or reaches for inside Faust, mode and aiokafka, with the signatures it was written against.
+"""What this project overrides or reaches for inside Faust, mode and aiokafka, with the signatures it was written
+against.
 
 Checked at start: a version that moved one of these would lose events without an error.
 """

@@ -1,6 +1,7 @@
 """The local copy of the changelog: one RocksDB per partition, each with the changelog offset up to which it is a copy.
 
-It may lag behind the changelog, never lead it: rows and offset go in one write, after the transaction that published them.
+It may lag behind the changelog, never lead it: rows and offset go in one write, after the transaction that published
+them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from rocksdict import Options, Rdict, WriteBatch
 
@@ -40,8 +42,7 @@ class RowStore:
 
     def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The row of each key, or None."""
-        rows: list[bytes | None] = self._db(partition).get(list(keys))
-        return rows
+        return cast(list[bytes | None], self._db(partition).get(list(keys)))
 
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""

@@ -1,9 +1,9 @@
 """Frames: a Faust transport that hands agents whole fetched runs of records of one topic partition.
 
-Stock Faust makes a message, an event and an ack per record, which costs 60 times as much, and its commit rule can pass work
-in flight. Here one message carries a `Frame`, frame topics are declared `acks=False` so that Faust keeps no books on them,
-and committing is left to a `Committer`, which knows what was applied. Every override below names the failure it cures;
-`faust_contract` checks at start that what is overridden still is what it was.
+Stock Faust makes a message, an event and an ack per record, which costs 60 times as much, and its commit rule can pass
+work in flight. Here one message carries a `Frame`, frame topics are declared `acks=False` so that Faust keeps no books
+on them, and committing is left to a `Committer`, which knows what was applied. Every override below names the failure
+it cures; `faust_contract` checks at start that what is overridden still is what it was.
 
 This module and `collection` are the only ones that subclass Faust.
 """
@@ -14,11 +14,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
+from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -51,7 +52,7 @@ class FrameApp(faust.App):
     fetch_min_bytes: int
 
 
-class FrameSchema(faust.Schema):
+class FrameSchema(faust.Schema):  # type: ignore[type-arg]  # generic in its stubs only
     """Skips codecs: the value of an event is its list of records."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
@@ -72,14 +73,15 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
     reach: Mapping[TP, tuple[int, int]]
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        # Stock fixes 1500 ms: a partition that had unread records when the fetch was sent waits so long behind idle ones.
-        # Measured in the whole job: 1.7 times the events at 20 ms. Within that time the broker collects: answered record by
-        # record, polls bring a few each, every frame of which takes Faust 0.2 ms of its event loop; at 5,000 events/s that
-        # loop did nothing else, and half the scores came after 80 ms.
+        # Stock fixes 1500 ms: a partition that had unread records when the fetch was sent waits so long behind idle
+        # ones. Measured in the whole job: 1.7 times the events at 20 ms. Within that time the broker collects: answered
+        # record by record, polls bring a few each, every frame of which takes Faust 0.2 ms of its event loop; at 5,000
+        # events/s that loop did nothing else, and half the scores came after 80 ms.
         # Rows are written in transactions, and those of a fenced worker's must not be restored: read_committed.
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms
-        consumer._fetch_min_bytes = self.app.fetch_min_bytes
+        app = cast(FrameApp, self.app)
+        consumer._fetch_max_wait_ms = app.fetch_max_wait_ms
+        consumer._fetch_min_bytes = app.fetch_min_bytes
         consumer._isolation_level = "read_committed"
         self.reach = {}
         return consumer
@@ -99,11 +101,6 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
             if state is not None and state.has_valid_position and state.lso is not None
         }
         return records
-
-    def topic_end(self, tp: TP) -> int | None:
-        """The end of a topic partition as last told by the broker."""
-        end: int | None = self._ensure_consumer().last_stable_offset(tp)
-        return end
 
 
 class FrameConsumer(driver.Consumer):
@@ -154,7 +151,8 @@ class FrameConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         # Stock passes its live set of active partitions to the consumer's thread. When the set empties in mid-call,
-        # aiokafka takes the empty set for "all", and Faust drops what is not active: a lost frame of 500 records, traced.
+        # aiokafka takes the empty set for "all", and Faust drops what is not active: a lost frame of 500 records,
+        # traced.
         async with self._fetch_lock:
             self._polled = frozenset(active_partitions or ()) - self._full
             if not self.flow_active or not self._polled:
@@ -180,7 +178,6 @@ class FrameConsumer(driver.Consumer):
                 return
             if not run or tp not in self._polled:
                 continue
-            self.app.monitor.track_tp_end_offset(tp, self._thread.topic_end(tp))
             if self._is_changelog_tp(tp):
                 self._recovery_seen[tp] = run[-1].offset
             yield tp, self._to_frame_message(tp, run)
@@ -196,8 +193,9 @@ class FrameConsumer(driver.Consumer):
     def _to_frame_message(self, tp: TP, run: list[Any]) -> ConsumerMessage:
         # Its offset is the last record's, so that Faust's read offset stays right.
         last = run[-1]
+        value: Any = run  # Faust types it as the bytes of one record
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, None, None, run,
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, None, None, value,
             None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -217,7 +215,7 @@ class FrameConsumer(driver.Consumer):
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit through the app's `Committer`. Stock's rule stalls for ever on frames, and can pass work in flight."""
-        offsets = await self.app.committer.checkpoint()
+        offsets = dict(await self.app.committer.checkpoint())
         self._committed_offset.update(offsets)
         self.app.monitor.on_tp_commit(offsets)
         return bool(offsets)
@@ -279,13 +277,14 @@ class FrameConsumer(driver.Consumer):
 
         Stock waits for that offset, and gives up only after time-outs (tables/recovery.py, `detect_aborted_tx`).
         """
-        recovery, generation = self.app.tables.recovery, self.app.consumer_generation_id
+        tables = cast(TableManager, self.app.tables)
+        recovery, generation = tables.recovery, self.app.consumer_generation_id
         if (
             not recovery.in_recovery
             or not self.flow_active
             or self._recovery_generation != generation
             or recovery._generation_id != generation
-            or not self.app.tables.changelog_queue.empty()
+            or not tables.changelog_queue.empty()
         ):
             return
         for tp in list(recovery.active_tps):
@@ -310,8 +309,8 @@ class FrameTransport(driver.Transport):
 def register() -> None:
     """Make `frames://` known to Faust, and let aiokafka hand on records as it parsed them.
 
-    It would copy each into a `ConsumerRecord` of 11 fields, of which four are read here: 1.7 us of the 22 us that an event
-    keeps the interpreter busy. The parsed record has those four under the same names.
+    It would copy each into a `ConsumerRecord` of 11 fields, of which four are read here: 1.7 us of the 22 us that an
+    event keeps the interpreter busy. The parsed record has those four under the same names.
     """
     drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:FrameTransport"
     PartitionRecords._consumer_record = _as_parsed

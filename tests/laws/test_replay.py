@@ -1,5 +1,5 @@
-"""Law: topics loaded beforehand, kill and restart anywhere, any number of times: rows equal those of an uninterrupted run,
-every input is scored, no offset is ahead of its row.
+"""Law: topics loaded beforehand, kill and restart anywhere, any number of times: rows equal those of an uninterrupted
+run, every input is scored, no offset is ahead of its row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Law: given the order, cutting the input anywhere into batches changes no score beyond 1e-5, and no row but the carry."""
+"""Law: given the order, cutting the input anywhere into batches changes no score beyond 1e-5, and no row but the
+carry.
+"""
 
 from __future__ import annotations
 

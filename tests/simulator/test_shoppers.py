@@ -93,8 +93,8 @@ def test_the_scorer_reads_every_event_and_its_time(events: list[ShopEvent], sour
     records = [Record(event.key, event.value, offset, event.time_ms) for offset, event in enumerate(mine)]
     batch, rejects = decode(Frame(source, 0, records, len(records)), TimeBounds(0, 0))
     assert not rejects
-    assert batch.time_ms.tolist() == [event.time_ms for event in mine]
-    assert not batch.time_bounded.any()
+    assert batch["time_ms"].tolist() == [event.time_ms for event in mine]
+    assert not batch["time_bounded"].any()
 
 
 def test_every_word_of_every_topic_occurs_and_none_besides(events: list[ShopEvent]) -> None:

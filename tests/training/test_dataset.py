@@ -122,7 +122,7 @@ def test_leaving_the_future_out_changes_no_feature_before_it(week: Runs) -> None
         for runs in (week, short)
     )
     for before, after in zip((*whole.features, *whole.outcome), (*part.features, *part.outcome), strict=True):
-        np.testing.assert_array_equal(before[past], after)
+        np.testing.assert_array_equal(np.asarray(before)[past], after)
 
 
 def test_a_users_events_of_three_topics_come_in_one_order_of_time(week: Runs) -> None:
