@@ -102,6 +102,10 @@ class Intake:
             waiting[source] = waiting.get(source, 0) + len(frame.events)
         return waiting
 
+    def holds_any(self) -> bool:
+        """Whether events wait that were put."""
+        return bool(self._frames) or any(q.waiting for merge in self._merges.values() for q in merge.queues)
+
     def positions(self) -> dict[Source, Position]:
         """Per source, the first event not applied, given that all taken and not deferred ones are."""
         positions = {

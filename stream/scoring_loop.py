@@ -39,6 +39,9 @@ from stream.table import ChangedRows, Table
 
 logger = logging.getLogger(__name__)
 
+# The frames of a poll come one by one within this time; together they are one hand-over, one batch, one request.
+_GATHER_SECS = 0.001
+
 
 class Reach(Protocol):
     """What the loop asks of the consumer, and says to it."""
@@ -114,11 +117,13 @@ class ScoringLoop:
         self._undecoded[frame.source, frame.partition] += len(records)
         self._frames.append((tp, frame))
         self._hold_back_the_full()
-        if self._decoding_now is None:
-            self._decode_next()
+        if len(self._frames) == 1 and self._decoding_now is None:
+            asyncio.get_running_loop().call_later(_GATHER_SECS, self._decode_next)
 
     def _decode_next(self) -> None:
         """Have all frames decoded that have come since: at a low rate they are small, and a hand-over costs as much."""
+        if not self._frames or self._decoding_now is not None:
+            return
         frames, self._frames = self._frames, []
         self._decoding_now = asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, frames)
         self._decoding_now.add_done_callback(partial(self._decoded, frames, self._ownership))
@@ -133,8 +138,7 @@ class ScoringLoop:
         self, frames: list[tuple[TP, Frame]], ownership: int, decoding: asyncio.Future[list[DecodedFrame]]
     ) -> None:
         self._decoding_now = None
-        if self._frames:
-            self._decode_next()
+        self._decode_next()
         if error := decoding.exception():
             self._fail(error)
         elif ownership == self._ownership:  # else partitions have changed hands meanwhile: it comes again
@@ -146,7 +150,8 @@ class ScoringLoop:
 
     def polled(self) -> None:
         """The consumer has polled: a topic may have been read to its end, and hold the others no longer."""
-        self._wake.set()
+        if self._intake.holds_any():
+            self._wake.set()
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
