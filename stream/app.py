@@ -38,10 +38,12 @@ class WorkerApp(FrameApp):
 
     async def on_stop(self) -> None:
         """Commit what is applied before the tables stop, then let go of everything."""
-        await self.committer.quiesce()
-        await self.committer.checkpoint()
-        await super().on_stop()
-        await self.committer.close()
+        try:
+            await self.committer.quiesce()
+            await self.committer.checkpoint()
+        finally:
+            await super().on_stop()
+            await self.committer.close()
 
 
 def build_app(settings: Settings) -> WorkerApp:

@@ -160,8 +160,13 @@ class ScoringLoop:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._open and await asyncio.shield(self._score_one_batch()):
-                pass
+            try:
+                while self._open and await asyncio.shield(self._score_one_batch()):
+                    pass
+            except Exception as error:
+                # Its events are taken, and were not applied or not sent: nothing after them may be committed.
+                self._failure = self._failure or error
+                raise
 
     async def _score_one_batch(self) -> bool:
         """Whether there was anything to do."""
@@ -291,8 +296,10 @@ class ScoringLoop:
 
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
-        await self.quiesce()
+        self._open = False
         self._failure = self._failure or StateError("closed")
+        async with self._turn:
+            await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()

@@ -1,0 +1,153 @@
+"""The one loop, with collaborators that fail: what was taken and not applied is never committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from faust.types.tuples import TP
+
+from stream.encode import Scored
+from stream.errors import StateError
+from stream.events import EventBatch, Reject
+from stream.intake import Intake
+from stream.kafka.checkpoint import Checkpointer
+from stream.kafka.publisher import Batch, Publisher
+from stream.kafka.store import RowStore
+from stream.metrics import Metrics
+from stream.pipeline import Pipeline
+from stream.scoring_loop import ScoringLoop
+from stream.settings import load
+from tests.shop import START_MS, click, pipeline
+
+CLICKS = TP("clicks", 0)
+
+
+class _Reach:
+    """A consumer that has read everything."""
+
+    def at_end(self) -> frozenset[TP]:
+        return frozenset(TP(topic, 0) for topic in ("clicks", "searches", "purchases"))
+
+    def delivered(self, tp: TP) -> None: ...
+
+    def lag(self) -> dict[TP, int]:
+        return {}
+
+    def set_full(self, full: set[TP]) -> None: ...
+
+
+class _Publisher:
+    """Sends nothing; fails where told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+    def build(self, scored: Scored, rejects: Sequence[Reject], now_ms: int) -> list[Batch]:
+        if self.error:
+            raise self.error
+        return []
+
+    async def send(self, batches: Sequence[Batch]) -> None: ...
+
+    def take_unacknowledged(self) -> list[asyncio.Future[Any]]:
+        return []
+
+
+class _Checkpointer:
+    """Remembers what it was asked to commit."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[tuple[str, int], int] = {}
+
+    async def own(self, partitions: set[int]) -> None: ...
+    async def close(self) -> None: ...
+
+    async def commit(self, partition: int, rows: Sequence[Any], offsets: dict[Any, int]) -> None:
+        self.offsets |= {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+
+
+class _Failing:
+    """A pipeline that fails in the middle of a batch."""
+
+    def apply(self, events: EventBatch, lap: Any) -> tuple[Scored, EventBatch]:
+        raise StateError("row: expected format 1, got 9")
+
+
+def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher) -> tuple[ScoringLoop, _Checkpointer]:
+    checkpointer = _Checkpointer()
+    good, table = pipeline()
+    store = RowStore(tmp_path)
+    store.own({0})
+    loop = ScoringLoop(
+        load({}, environ={}),
+        intake=Intake(hold_max_ms=60_000),
+        table=table,
+        pipeline=cast(Pipeline, scoring or good),
+        publisher=cast(Publisher, publisher),
+        checkpointer=cast(Checkpointer, checkpointer),
+        store=store,
+        metrics=Metrics(),
+        horizons_secs=(1800, 86400),
+        reach=_Reach,
+        fail=lambda error: None,
+    )
+    return loop, checkpointer
+
+
+async def _run(loop: ScoringLoop) -> None:
+    await loop.assigned({0})
+    await loop.recovered({0})
+    loop.deliver(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])
+    await loop.run()
+
+
+async def test_what_was_applied_and_sent_is_committed(tmp_path: Path) -> None:
+    loop, checkpointer = _loop(tmp_path, None, _Publisher())
+    running = asyncio.create_task(_run(loop))
+    while checkpointer.offsets != {("clicks", 0): 3}:
+        await asyncio.sleep(0.01)
+        assert not running.done()
+        await loop.checkpoint()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert loop.health()[0]
+    await loop.close()
+
+
+async def test_a_batch_that_failed_is_not_committed_past(tmp_path: Path) -> None:
+    loop, checkpointer = _loop(tmp_path, _Failing(), _Publisher())
+    with pytest.raises(StateError, match="got 9"):
+        await _run(loop)
+    assert await loop.checkpoint() == {}
+    assert checkpointer.offsets == {}
+    assert not loop.health()[0]
+    await loop.close()
+
+
+async def test_scores_that_could_not_be_sent_are_not_committed_past(tmp_path: Path) -> None:
+    loop, checkpointer = _loop(tmp_path, None, _Publisher(RuntimeError("no room")))
+    running = asyncio.create_task(_run(loop))
+    await asyncio.sleep(0.3)
+    with pytest.raises(RuntimeError, match="no room"):
+        await loop.checkpoint()
+    assert await loop.checkpoint() == {}
+    assert checkpointer.offsets == {}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await loop.close()
+
+
+async def test_nothing_is_committed_while_nothing_moved(tmp_path: Path) -> None:
+    loop, checkpointer = _loop(tmp_path, None, _Publisher())
+    await loop.assigned({0})
+    await loop.recovered({0})
+    assert await loop.checkpoint() == {}
+    assert checkpointer.offsets == {}
+    await loop.close()
