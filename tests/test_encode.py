@@ -1,0 +1,309 @@
+"""Scores and rejects to the JSON that subscribers read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream import encode
+from stream.encode import (
+    SCHEMA_VERSION,
+    AnomalyScore,
+    DeadLetter,
+    Encoder,
+    PurchaseIntent,
+    Scored,
+    SurpriseParts,
+    horizon_name,
+    json_schemas,
+)
+from stream.events import EVENT, EventBatch, Reject, decode
+from stream.features import PARTS
+from tests.shop import BOUNDS, FakeRecord, click, frame, pipeline, random_events, score_all
+
+TOPICS = ("clicks", "searches.v2", "shop_purchases-eu")
+MODEL, HASH, HORIZONS = "shoppers-h64", "0123456789ab", (1800, 86_400)
+NOW_MS = 1_790_000_123_456
+ENCODER = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons_secs=HORIZONS)
+
+# What breaks text that is put together by hand; `%` most of all, for the encoder's templates are filled by it.
+NASTY = (
+    '"', "\\", '\\"', "%", "%%", "%b%d%s%(x)s", "{}", "\x00\x1f\x7f\n\r\t\b\f", "\u2028\u2029",
+    "é", "👩\u200d👩\u200d👧", "</x>",
+)  # fmt: skip
+LONGEST = ("🛒" * 256, '"' * 256, "\\" * 256, "\x00" * 256, "%" * 256)
+IDS = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\%\x00\x1f\n{}🛒'), min_size=1, max_size=256
+)
+
+
+def _scored(ids: Sequence[tuple[str, str]], seed: int = 0, **columns: Any) -> Scored:
+    """An event with random scores for each (user id, event id); `columns` replaces those given."""
+    rng, n = np.random.default_rng(seed), len(ids)
+    events = EventBatch(np.zeros(n, EVENT), np.empty(n, object), np.empty(n, object))
+    events.key[:] = [user.encode() for user, _ in ids]
+    events.event_id[:] = [event for _, event in ids]
+    events["source"][:] = rng.integers(3, size=n)
+    events["partition"][:] = rng.choice([0, 1, 7, 1000], n)
+    events["offset"][:] = rng.integers(2**53, size=n)
+    events["time_ms"][:] = rng.integers(253_402_300_800_000, size=n)
+    events["time_bounded"][:] = rng.random(n) < 0.5
+    scores: dict[str, Any] = {
+        "events_seen": rng.integers(1, 2**40, n),
+        "late": rng.random(n) < 0.5,
+        "carry_rebuilt": rng.random(n) < 0.5,
+        "intent": (rng.random((n, len(HORIZONS))) ** rng.integers(1, 40)).astype(np.float32),
+        "surprise_parts": rng.exponential(3.0, (n, len(PARTS))).astype(np.float32),
+        "anomaly": rng.random(n),
+    }
+    return Scored(events=events, **(scores | columns))
+
+
+def _straightforward(scored: Scored, i: int) -> tuple[PurchaseIntent, AnomalyScore]:
+    """The two records of an event, field by field."""
+    event = scored.events.columns[i]
+    parts = [round(float(nats), 6) for nats in scored.surprise_parts[i]]
+    common: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "id": f"{TOPICS[event['source']]}-{event['partition']}-{event['offset']}-{HASH}",
+        "event_id": scored.events.event_id[i],
+        "user_id": scored.events.key[i].decode(),
+        "event_time_ms": int(event["time_ms"]),
+        "scored_time_ms": NOW_MS,
+        "events_seen": int(scored.events_seen[i]),
+        "model": MODEL,
+        "model_hash": HASH,
+        "late": bool(scored.late[i]),
+        "time_bounded": bool(event["time_bounded"]),
+        "carry_rebuilt": bool(scored.carry_rebuilt[i]),
+    }
+    intent = [round(float(p), 6) for p in scored.intent[i]]
+    return (
+        PurchaseIntent(**common, purchase_intent=dict(zip(("30m", "24h"), intent, strict=True))),
+        AnomalyScore(
+            **common,
+            anomaly=float(scored.anomaly[i]),
+            surprise=round(sum(parts), 6),
+            surprise_parts=SurpriseParts(*parts),
+        ),
+    )
+
+
+def _check(scored: Scored) -> None:
+    """Every record is what a straightforward construction gives, in fields, order and types."""
+    written = list(ENCODER.scores(scored, NOW_MS))
+    assert len(written) == len(scored)
+    for i, (key, intent_value, anomaly_value) in enumerate(written):
+        intent, anomaly = _straightforward(scored, i)
+        assert key == scored.events.key[i]
+        assert msgspec.json.decode(intent_value, type=PurchaseIntent, strict=True) == intent
+        assert msgspec.json.decode(anomaly_value, type=AnomalyScore, strict=True) == anomaly
+        for value, record in ((intent_value, intent), (anomaly_value, anomaly)):
+            assert list(json.loads(value)) == list(record.__struct_fields__)  # no field more, and in the type's order
+            assert _pairs(value) == _pairs(msgspec.json.encode(record))
+            _validate(value, type(record))
+
+
+def _pairs(value: bytes) -> Any:
+    """JSON with the order of its fields, and whether one is there twice."""
+    return json.loads(value, object_pairs_hook=lambda pairs: pairs)
+
+
+_FILES: dict[type, str] = {
+    PurchaseIntent: "purchase-intent.v1.json",
+    AnomalyScore: "anomaly-scores.v1.json",
+    DeadLetter: "dead-letters.v1.json",
+}
+_FOLDER = Path(encode.__file__).parent / "schemas"
+_VALIDATORS = {
+    kind: jsonschema.Draft202012Validator(json.loads((_FOLDER / name).read_bytes())) for kind, name in _FILES.items()
+}
+
+
+def _validate(value: bytes, kind: type) -> None:
+    _VALIDATORS[kind].validate(json.loads(value))
+
+
+@given(st.lists(st.tuples(IDS, IDS), max_size=6), st.integers(0, 2**32))
+@example([(text, text) for text in NASTY], 0)
+@example([(text, text) for text in LONGEST], 1)
+@example([("clicks-0-0", "%b"), ("%(", "%")], 2)
+@example([], 3)
+@settings(max_examples=100)
+def test_every_record_is_what_a_straightforward_construction_gives(ids: list[tuple[str, str]], seed: int) -> None:
+    _check(_scored(ids, seed))
+
+
+def test_records_of_several_partitions_and_sources_keep_the_order_of_their_events() -> None:
+    scored = _scored([(f"user-{i}", f"event-{i}") for i in range(500)], 4)
+    places = set(zip(scored.events["source"].tolist(), scored.events["partition"].tolist(), strict=True))
+    assert len(places) == 12
+    _check(scored)
+    assert [key for key, _, _ in ENCODER.scores(scored, NOW_MS)] == [f"user-{i}".encode() for i in range(500)]
+
+
+def test_no_events_make_no_records() -> None:
+    assert list(ENCODER.scores(Scored.none(), NOW_MS)) == []
+    assert Scored.none().surprise.shape == (0,)
+
+
+def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
+    ends = np.array([0.0, -0.0, 1.0, 1 - 1e-15, 1e-300, 5e-7, 1e-12])
+    n = len(ends)
+    nats = np.array([0.0, 60.0, 1e-6, 4.9e-7, 103.9, 1e4, 0.1], np.float32)
+    scored = _scored(
+        [("u", "e")] * n,
+        anomaly=ends,
+        intent=np.stack([ends, ends[::-1]], axis=1).astype(np.float32),
+        surprise_parts=np.stack([nats, nats[::-1], np.zeros(n, np.float32), nats], axis=1),
+        events_seen=np.array([1, 2, 2**31, 2**53, 2**62, 10, 100]),
+    )
+    _check(scored)
+    values = [msgspec.json.decode(value, type=AnomalyScore) for _, _, value in ENCODER.scores(scored, NOW_MS)]
+    assert values[3].anomaly == 1 - 1e-15 < 1.0  # never rounded up to certainty
+    assert values[1].surprise_parts.action == 60.0
+    assert [v.surprise for v in values] == scored.surprise.tolist()
+
+
+def test_all_eight_combinations_of_the_flags_are_told_apart() -> None:
+    bits = np.arange(8)
+    scored = _scored([("u", "e")] * 8, late=bits & 1 > 0, carry_rebuilt=bits & 4 > 0)
+    scored.events["time_bounded"][:] = bits & 2 > 0
+    _check(scored)
+
+
+@pytest.mark.parametrize("horizons", [(60,), (30, 1800, 3600, 604_800)])
+def test_a_model_may_have_any_number_of_horizons(horizons: tuple[int, ...]) -> None:
+    intent = np.linspace(0, 1, 2 * len(horizons), dtype=np.float32).reshape(2, len(horizons))
+    encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons_secs=horizons)
+    written = [value for _, value, _ in encoder.scores(_scored([("a", "1"), ("b", "2")], intent=intent), NOW_MS)]
+    for value, expected in zip(written, intent.tolist(), strict=True):
+        read = msgspec.json.decode(value, type=PurchaseIntent).purchase_intent
+        assert read == {horizon_name(h): round(p, 6) for h, p in zip(horizons, expected, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        'my "best" \\ model',
+        "modèle-🛒",
+        *(
+            pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="the name goes into a %-template as it is"))
+            for name in ("50%off", "100% done", "100%", "a%%b")
+        ),
+    ],
+)
+def test_a_model_file_may_have_any_name(model: str) -> None:
+    encoder = Encoder(topics=TOPICS, model=model, model_hash=HASH, horizons_secs=HORIZONS)
+    ((_, intent, anomaly),) = encoder.scores(_scored([("u", "e")]), NOW_MS)
+    assert msgspec.json.decode(intent, type=PurchaseIntent).model == model
+    assert msgspec.json.decode(anomaly, type=AnomalyScore).model == model
+
+
+def test_what_the_pipeline_scores_is_written_and_valid() -> None:
+    scoring, _ = pipeline()
+    for partition in (0, 3):
+        for scored in score_all(scoring, random_events(partition, n=200, users=9, partition=partition), cuts=(50,)):
+            _check(scored)
+
+
+def test_the_schema_files_are_those_of_the_types() -> None:
+    files = {path.name: json.loads(path.read_bytes()) for path in _FOLDER.iterdir()}
+    assert files == json_schemas()
+    for schema in files.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_schemas_refuse_what_is_out_of_range() -> None:
+    ((_, intent, anomaly),) = ENCODER.scores(_scored([("u", "e")]), NOW_MS)
+    for kind, value, change in (
+        (PurchaseIntent, intent, {"purchase_intent": {"30m": 1.5}}),
+        (PurchaseIntent, intent, {"events_seen": 0}),
+        (AnomalyScore, anomaly, {"anomaly": -0.1}),
+        (AnomalyScore, anomaly, {"surprise": None}),
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            _validate(json.dumps(json.loads(value) | change).encode(), kind)
+
+
+@pytest.mark.parametrize(
+    ("secs", "name"),
+    [
+        (1, "1s"),
+        (90, "90s"),
+        (60, "1m"),
+        (1800, "30m"),
+        (5400, "90m"),
+        (3600, "1h"),
+        (86_400, "24h"),
+        (604_800, "168h"),
+    ],
+)
+def test_a_horizon_is_called_by_its_largest_whole_unit(secs: int, name: str) -> None:
+    assert horizon_name(secs) == name
+
+
+def _dead_letter(reject: Reject, max_bytes: int = 65_536) -> DeadLetter:
+    value = ENCODER.dead_letter(reject, now_ms=NOW_MS, max_bytes=max_bytes)
+    _validate(value, DeadLetter)
+    read = msgspec.json.decode(value, type=DeadLetter, strict=True)
+    assert list(json.loads(value)) == list(DeadLetter.__struct_fields__)
+    return read
+
+
+def _reject(value: bytes | None, *, key: bytes | None = b"u", source: int = 0) -> Reject:
+    return Reject(source, 3, 43, 1_789_999_999_000, "decode", "schema", "expected x, got 'é\"%s'", key, value)
+
+
+def test_a_dead_letter_says_where_what_was_expected_what_came_and_what_became_of_it() -> None:
+    records = [click("u", 1_790_000_000_000, 43, name="tap")]
+    _, (reject,) = decode(frame(records, partition=3), BOUNDS)
+    letter = _dead_letter(reject)
+    assert letter.error.startswith("clicks[3]@43: expected one of view_item_list, ")
+    assert letter.error.endswith(", got 'tap' - at $.event_name; sent to dead letters")
+    assert (letter.id, letter.topic, letter.partition, letter.offset) == ("clicks-3-43", "clicks", 3, 43)
+    assert (letter.stage, letter.reason, letter.schema_version) == ("decode", "unknown_event", SCHEMA_VERSION)
+    assert (letter.record_time_ms, letter.failed_time_ms) == (1_790_000_000_000, NOW_MS)
+    assert (letter.key, letter.value) == (b"u", records[0].value)
+
+
+@pytest.mark.parametrize("source", [0, 1, 2])
+def test_a_dead_letter_names_its_source_topic(source: int) -> None:
+    letter = _dead_letter(_reject(b"{}", source=source))
+    assert letter.error == f"{TOPICS[source]}[3]@43: expected x, got 'é\"%s'; sent to dead letters"
+    assert letter.id == f"{TOPICS[source]}-3-43"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 299, 300, 301])
+def test_a_dead_letter_keeps_the_beginning_of_the_value_and_the_length_and_hash_of_all_of_it(kept: int) -> None:
+    value = bytes(range(256)) + b"%" * 44  # bytes that are no text
+    letter = _dead_letter(_reject(value, key=value), kept)
+    assert letter.value == value[:kept]
+    assert letter.key == value[:kept]
+    assert letter.value_bytes == 300
+    assert letter.value_sha256 == hashlib.sha256(value).hexdigest()
+
+
+def test_the_bytes_of_a_dead_letter_are_base64() -> None:
+    raw = json.loads(ENCODER.dead_letter(_reject(b"\xff\x00", key=b"\xfe"), now_ms=NOW_MS, max_bytes=10))
+    assert (base64.b64decode(raw["value"]), base64.b64decode(raw["key"])) == (b"\xff\x00", b"\xfe")
+
+
+def test_a_null_value_and_an_empty_one_are_told_apart() -> None:
+    nothing, empty = _dead_letter(_reject(None, key=None)), _dead_letter(_reject(b"", key=b""))
+    assert (nothing.key, nothing.value, nothing.value_bytes, nothing.value_sha256) == (None, None, 0, None)
+    assert (empty.key, empty.value, empty.value_bytes) == (b"", b"", 0)
+    assert empty.value_sha256 == hashlib.sha256(b"").hexdigest()
+    _, (reject,) = decode(frame([FakeRecord(b"u", None, 7, 0)]), BOUNDS)
+    assert _dead_letter(reject).error == ("clicks[0]@7: expected a JSON object, got a null value; sent to dead letters")

@@ -1,0 +1,238 @@
+"""The user table in memory: who is fetched when, what a row holds after a batch, what is dirty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from stream import rows as row_format
+from stream.errors import StateError
+from stream.events import EventBatch
+from stream.rows import NO_OFFSET
+from stream.sequences import Ints, pack, running_max
+from stream.table import Table, raw_events
+from tests.shop import CPU, MODEL, START_MS, no_rows, random_events, stored_rows
+
+SEQUENCE, LAYERS, HIDDEN = 4, 2, 3
+Calls = list[tuple[int, list[bytes]]]
+
+
+class Stored:
+    """A store of rows that remembers what it was asked."""
+
+    def __init__(self, rows: dict[tuple[int, bytes], bytes] | None = None) -> None:
+        self.rows = rows or {}
+        self.calls: Calls = []
+
+    def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.calls.append((partition, list(keys)))
+        return [self.rows.get((partition, key)) for key in keys]
+
+
+def _table(
+    fetch_rows: Callable[[int, Sequence[bytes]], Sequence[bytes | None]] = no_rows,
+    *,
+    sequence: int = SEQUENCE,
+    hidden: int = HIDDEN,
+    model: int = MODEL,
+) -> Table:
+    return Table(sequence=sequence, layers=LAYERS, hidden=hidden, model=model, device=CPU, fetch_rows=fetch_rows)
+
+
+def _slots(table: Table, *users: tuple[int, str]) -> Ints:
+    keys = np.empty(len(users), object)
+    keys[:] = [user.encode() for _, user in users]
+    return table.slots(np.array([partition for partition, _ in users], np.int32), keys)
+
+
+def _apply(table: Table, events: EventBatch) -> Ints:
+    """Append a batch as the pipeline does, and move each user's carry on by 1 per event -> the slot of each event."""
+    slots = table.slots(events["partition"], events.key)
+    packing = pack(slots)
+    raw = raw_events(events)[packing.arrival]
+    high_ms = running_max(raw["time_ms"], packing, table.last_time_ms(packing.users))
+    table.append(packing, raw, events, np.maximum(high_ms, raw["time_ms"]))
+    moved = torch.from_numpy(packing.counts).float()[:, None, None, None]
+    table.scatter(packing.users, table.gather(packing.users) + moved)
+    return slots
+
+
+def _sequence(table: Table, slot: int) -> np.ndarray:
+    owner, raw = table.sequences(np.array([slot]))
+    assert set(owner.tolist()) <= {slot}
+    return raw
+
+
+def test_the_same_user_id_in_two_partitions_is_two_rows() -> None:
+    table = _table()
+    slots = _slots(table, (0, "u"), (1, "u"), (0, "u"), (1, "v"))
+    assert len({*slots.tolist()}) == 3
+    assert slots[0] == slots[2]
+    assert len(table) == 3
+    _apply(table, random_events(1, n=5, users=1, partition=1))
+    assert {p for p, _ in stored_rows(table)} == {1}
+
+
+def test_rows_are_fetched_once_per_batch_and_partition_and_only_for_users_not_in_memory() -> None:
+    stored = Stored()
+    table = _table(stored.fetch)
+    _slots(table, (0, "a"), (3, "a"), (0, "b"), (0, "a"), (3, "c"))
+    assert stored.calls == [(0, [b"a", b"b"]), (3, [b"a", b"c"])]
+    stored.calls.clear()
+    _slots(table, (0, "b"), (3, "d"), (0, "a"), (3, "c"), (3, "d"))
+    assert stored.calls == [(3, [b"d"])]
+    stored.calls.clear()
+    _slots(table, (0, "a"), (3, "d"))
+    _slots(table)
+    assert stored.calls == []
+
+
+def test_a_user_never_seen_has_a_blank_row() -> None:
+    table = _table()
+    slots = _slots(table, (0, "u"))
+    assert (table.events_seen(slots).tolist(), table.last_time_ms(slots).tolist()) == ([0], [-1])
+    assert not table.applied(slots, np.array([0], np.uint8), np.array([0])).any()
+    assert table.gather(slots).shape == (1, 2, LAYERS, HIDDEN)
+    assert not table.gather(slots).any()
+    assert len(_sequence(table, slots[0])) == 0
+    assert table.last_events(slots)["time_ms"].tolist() == [0]
+    assert len(table.stale(slots)) == 0
+
+
+def test_a_row_comes_back_from_the_store_as_it_was_written() -> None:
+    table = _table()
+    _apply(table, random_events(1, n=60, users=5))
+    written = stored_rows(table)
+    stored = Stored(written)
+    again = _table(stored.fetch)
+    slots = _slots(again, *((p, key.decode()) for p, key in written), (0, "new"))
+    rows = again.rows(slots)
+    assert row_format.to_bytes(rows[:-1]) == list(written.values())
+    assert rows[-1]["events_seen"] == 0
+    assert stored_rows(again) == {}  # what is as in the store is not dirty
+
+
+def test_a_row_of_another_model_is_stale_until_its_carry_is_made_anew() -> None:
+    table = _table()
+    _apply(table, random_events(1, n=20, users=2))
+    stored = Stored(stored_rows(table))
+    other = _table(stored.fetch, model=MODEL + 1)
+    slots = _slots(other, (0, "user-0"), (0, "user-1"), (0, "new"))
+    assert other.stale(slots).tolist() == slots[:2].tolist()
+    other.scatter(slots[:1], other.gather(slots[:1]))
+    assert other.stale(slots).tolist() == slots[1:2].tolist()
+
+
+def test_a_row_that_is_none_is_a_state_error() -> None:
+    with pytest.raises(StateError, match="row: "):
+        _slots(_table(Stored({(0, b"u"): b"rubbish"}).fetch), (0, "u"))
+
+
+def test_the_table_grows_beyond_its_first_slots_and_keeps_every_row() -> None:
+    table = _table()
+    first = _apply(table, random_events(1, n=40, users=7))
+    events_seen, rows = table.events_seen(first), table.rows(np.unique(first))
+    many = _slots(table, *((2, f"user-{i}") for i in range(5000)))
+    assert len(set(many.tolist())) == 5000
+    assert len(table) == 5007
+    assert not set(many.tolist()) & set(first.tolist())
+    assert table.events_seen(first).tolist() == events_seen.tolist()
+    assert table.rows(np.unique(first)).tobytes() == rows.tobytes()
+    assert not table.events_seen(many).any()
+    assert _slots(table, *((2, f"user-{i}") for i in range(5000))).tolist() == many.tolist()
+
+
+def test_clear_forgets_everybody_and_what_was_dirty() -> None:
+    stored = Stored()
+    table = _table(stored.fetch)
+    slots = _apply(table, random_events(1, n=60, users=5))
+    assert table.gather(slots).any()
+    table.clear()
+    assert len(table) == 0
+    assert table.take_dirty() == {}
+    stored.calls.clear()
+    users = [(0, f"user-{i}") for i in range(5)]
+    again = _slots(table, *users)  # in slots that others have used
+    assert stored.calls == [(0, [user.encode() for _, user in users])]
+    assert len(table) == 5
+    assert row_format.to_bytes(table.rows(again)) == row_format.to_bytes(
+        row_format.new_rows(5, SEQUENCE, LAYERS, HIDDEN)
+    )
+
+
+@pytest.mark.parametrize("sequence", [1, 4, 16])
+@pytest.mark.parametrize("batch", [1, 3, 50, 400])
+def test_the_rolling_sequence_holds_the_last_events_in_order_however_the_batches_are_cut(
+    sequence: int, batch: int
+) -> None:
+    events = random_events(5, n=400, users=6)  # about 67 of each: far more than the sequence is long
+    table = _table(sequence=sequence)
+    for start in range(0, len(events), batch):
+        _apply(table, events.take(slice(start, start + batch)))
+    for key in sorted(set(events.key.tolist())):
+        mine = events.take(events.key == key)
+        slots = _slots(table, (0, key.decode()))
+        expected = raw_events(mine)
+        assert _sequence(table, slots[0]).tobytes() == expected[-sequence:].tobytes()
+        assert table.last_events(slots).tobytes() == expected[-1:].tobytes()
+        assert table.events_seen(slots).tolist() == [len(mine)]
+        assert table.last_time_ms(slots).tolist() == [mine["time_ms"].max()]
+        assert set(table.gather(slots).flatten().tolist()) == {len(mine)}
+
+
+def test_the_sequences_of_several_users_are_told_apart_and_oldest_first() -> None:
+    table = _table()
+    events = random_events(3, n=30, users=4)
+    slots = np.unique(_apply(table, events))[::-1].copy()
+    owner, raw = table.sequences(slots)
+    assert list(dict.fromkeys(owner.tolist())) == slots.tolist()
+    for slot in slots:
+        assert raw[owner == slot].tobytes() == _sequence(table, slot).tobytes()
+
+
+def test_an_event_is_applied_if_its_own_source_has_come_that_far() -> None:
+    table, events = _table(), random_events(1, n=6, users=1, first_offset=10)
+    events["source"][:] = [0, 1, 0, 1, 0, 0]  # offsets 10, 12, 14, 15 and 11, 13
+    slot = _apply(table, events)[:1]
+    offset = np.array([9, 13, 14, 15, 16])
+    for source, applied in ((0, [True] * 4 + [False]), (1, [True] * 2 + [False] * 3), (2, [False] * 5)):
+        found = table.applied(np.repeat(slot, 5), np.full(5, source, np.uint8), offset)
+        assert found.tolist() == applied
+    assert table.rows(slot)["offsets"].tolist() == [[15, 13, NO_OFFSET]]
+
+
+def test_a_late_event_does_not_turn_back_the_latest_time() -> None:
+    table, events = _table(), random_events(1, n=3, users=1)
+    events["time_ms"][:] = START_MS + np.array([0, 5000, 1000])
+    slot = _apply(table, events)[:1]
+    assert table.last_time_ms(slot).tolist() == [START_MS + 5000]
+    assert table.last_events(slot)["time_ms"].tolist() == [START_MS + 1000]  # the last applied, not the latest
+
+
+def test_what_changed_is_taken_once_and_by_partition() -> None:
+    table = _table()
+    _apply(table, EventBatch.concat([random_events(1, n=20, users=3), random_events(2, n=20, users=3, partition=7)]))
+    _slots(table, (5, "only looked at"))
+    taken = table.take_dirty()
+    assert {p: sorted(changed.keys) for p, changed in taken.items()} == {
+        p: [b"user-0", b"user-1", b"user-2"] for p in (0, 7)
+    }
+    assert table.take_dirty() == {}
+    _apply(table, random_events(3, n=1, users=1, first_offset=100))
+    assert {p: changed.keys.tolist() for p, changed in table.take_dirty().items()} == {0: [b"user-0"]}
+
+
+def test_rows_taken_do_not_change_with_the_table() -> None:
+    table = _table()
+    _apply(table, random_events(1, n=20, users=3))
+    taken = table.take_dirty()[0]
+    before = taken.to_bytes()
+    _apply(table, random_events(2, n=20, users=3, first_offset=100))
+    table.clear()
+    assert taken.to_bytes() == before
+    read = row_format.unpack([row for _, row in before], SEQUENCE, LAYERS, HIDDEN)
+    assert read.tobytes() == taken.rows.tobytes()
+    assert set(read["model"].tolist()) == {MODEL}
