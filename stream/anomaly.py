@@ -26,7 +26,7 @@ class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tail_shape: float
 
     def __post_init__(self) -> None:
-        if len(self.quantiles) < 2 or any(np.diff(self.quantiles) < 0):
+        if len(self.quantiles) < 2 or not all(np.diff(self.quantiles) >= 0):  # False for NaN
             raise ValueError("expected at least 2 quantiles in ascending order")
         if not (self.tail_scale > 0 and self.tail_shape > 0):
             raise ValueError(f"expected tail scale and shape above 0, got {self.tail_scale} and {self.tail_shape}")
@@ -44,6 +44,8 @@ def fit(nats: Doubles, *, points: int = 200) -> NormalTraffic:
     """The distribution of the surprise [N] of normal events; the tail by the method of moments."""
     quantiles = np.quantile(nats, np.linspace(0.0, TAIL_FROM, points))
     excess = nats[nats > quantiles[-1]] - quantiles[-1]
+    if not len(excess) or not excess.var():
+        raise ValueError(f"expected surprise of many values above its {TAIL_FROM:.0%} quantile, got {len(nats)} in all")
     mean, variance = float(excess.mean()), float(excess.var())
     shape = max(_SHAPE_LEAST, 0.5 * (1.0 - mean * mean / variance))
     return NormalTraffic(

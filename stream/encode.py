@@ -143,7 +143,8 @@ class Encoder:
 
     def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons_secs: Sequence[int]) -> None:
         self._topics = topics
-        self._model, self._model_hash = _encode(model), model_hash.encode()
+        self._model_hash = model_hash.encode()
+        self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
         self._horizons = b",".join(_encode(horizon_name(secs)) + b":%b" for secs in horizons_secs)
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:

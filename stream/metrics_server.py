@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -50,8 +51,9 @@ class MetricsServer:
         self._thread.join()
 
 
-class _Server(WSGIServer):
-    # A second server on the port must fail, where SO_REUSEADDR would still allow a quick restart.
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread per connection: one that asks nothing holds up no other."""
+
     daemon_threads = True
 
 

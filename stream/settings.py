@@ -23,7 +23,8 @@ ENV_PREFIX = "BEHAVIOUR_"
 _DAY_MS = 86_400_000
 _YEAR_MS = 366 * _DAY_MS
 
-_Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
+# What a broker accepts as a topic's name
+_Name = Annotated[str, Meta(pattern=r"^(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,200}\Z")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,7 +175,7 @@ def _spelt(name: str, like: str) -> str:
 def _to_path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path) and str(value):
         return Path(value)
-    raise NotImplementedError(f"Expected `path`, got `{value!r}`")
+    raise msgspec.ValidationError(f"Expected a path, got {value!r}")
 
 
 def _check_together(settings: Settings) -> None:

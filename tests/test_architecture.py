@@ -98,7 +98,6 @@ def test_a_core_module_reads_no_file_no_clock_and_prints_nothing(name: str) -> N
             assert node.func.attr not in {"now", "utcnow", "today"}, f"line {node.lineno}"
 
 
-@pytest.mark.xfail(strict=True, reason="table imports from sequences")
 def test_the_reading_order_that_the_package_tells_is_one_that_imports_follow() -> None:
     (told,) = re.findall(r"^ +(\w+(?: -> \w+)+),", stream.__doc__ or "", re.MULTILINE)
     for earlier, later in pairwise(order := told.split(" -> ")):

@@ -215,7 +215,6 @@ def test_close_ends_its_thread() -> None:
         _get(server.port, "/healthz")
 
 
-@pytest.mark.xfail(strict=True, raises=TimeoutError, reason="one thread serves one connection after the other")
 def test_a_connection_that_asks_nothing_holds_up_no_other() -> None:
     with _serving() as server, socket.create_connection(("127.0.0.1", server.port), timeout=5):
         assert _get(server.port, "/healthz", timeout=1.0)[0] == 200

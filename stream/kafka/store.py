@@ -7,10 +7,11 @@ them.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rocksdict import Options, Rdict, WriteBatch
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 _OFFSET_KEY = b"\xfechangelog-offset"
 # A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
 _WRITE_BUFFER_BYTES = 16 << 20
+# RocksDB's words for a folder that another handle has; "block" and a folder's name have a "lock" in them too.
+_HELD = re.compile(r"While lock file|lock hold by current process")
 
 
 class RowStore:
@@ -42,11 +45,11 @@ class RowStore:
 
     def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The row of each key, or None."""
-        return cast(list[bytes | None], self._db(partition).get(list(keys)))
+        return cast(list[bytes | None], self._read(partition, list(keys)))
 
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""
-        value = self._db(partition).get(PARTITION_KEY)
+        value = self._read(partition, PARTITION_KEY)
         return None if value is None else PartitionRow.from_bytes(value)
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
@@ -62,7 +65,7 @@ class RowStore:
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
-        value = self._db(partition).get(_OFFSET_KEY)
+        value = self._read(partition, _OFFSET_KEY)
         return None if value is None else int.from_bytes(value, "big")
 
     def close(self) -> None:
@@ -73,20 +76,33 @@ class RowStore:
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _read(self, partition: int, key: Any) -> Any:
+        db = self._db(partition)
+        try:
+            return db.get(key)
+        except Exception as error:
+            path = self._path(partition)
+            self._open.pop(partition).close()
+            shutil.rmtree(path, ignore_errors=True)
+            raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
+
+    def _path(self, partition: int) -> Path:
+        return self._folder / f"users-{partition}.rocksdb"
+
     def _db(self, partition: int) -> Rdict:
         if partition not in self._open:
             raise StateError(f"partition {partition}: its local copy is not open, so this worker does not own it")
         return self._open[partition]
 
     def _opened(self, partition: int) -> Rdict:
-        path = self._folder / f"users-{partition}.rocksdb"
+        path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return Rdict(str(path), _options())
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
-            if "lock" in str(error).lower():
+            if _HELD.search(str(error)):
                 raise SettingsError(
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None

@@ -316,5 +316,5 @@ def register() -> None:
     PartitionRecords._consumer_record = _as_parsed
 
 
-def _as_parsed(records: PartitionRecords, tp: TP, record: Any) -> Any:
+def _as_parsed(self: PartitionRecords, tp: TP, record: Any) -> Any:
     return record

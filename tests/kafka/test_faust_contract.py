@@ -120,7 +120,6 @@ def test_the_versions_are_those_that_are_installed_with_this_package() -> None:
     assert pinned == faust_contract.VERSIONS
 
 
-@pytest.mark.xfail(strict=True, raises=SettingsError, reason="`_as_parsed` calls its first parameter `records`")
 def test_a_second_app_of_the_same_process_passes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drivers.TRANSPORTS, "aliases", dict(drivers.TRANSPORTS.aliases))
     transport.register()

@@ -23,7 +23,6 @@ import msgspec
 import torch
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream.kafka import topics as topics_module
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, in_force

@@ -235,11 +235,7 @@ IN_THE_INDEX = 1500
         ("*.sst", lambda raw: b"\xa5" * len(raw)),
         ("*.sst", _halved),
         ("*.sst", lambda raw: b""),
-        pytest.param(
-            "*.sst",
-            _flipped(IN_THE_INDEX),
-            marks=pytest.mark.xfail(strict=True, raises=SettingsError, reason="'block' has 'lock' in it"),
-        ),
+        ("*.sst", _flipped(IN_THE_INDEX)),
     ],
 )
 def test_a_damaged_copy_is_made_anew(
@@ -248,7 +244,6 @@ def test_a_damaged_copy_is_made_anew(
     _is_made_anew(_damaged(filled, tmp_path / "state", pattern, damage))
 
 
-@pytest.mark.xfail(strict=True, raises=SettingsError, reason="the folder's name is in RocksDB's message")
 def test_a_damaged_copy_is_made_anew_in_a_folder_of_any_name(filled: Path, tmp_path: Path) -> None:
     _is_made_anew(_damaged(filled, tmp_path / "padlock", "*.sst", _halved))
 
@@ -261,7 +256,6 @@ def test_making_anew_is_told_with_the_reason(filled: Path, tmp_path: Path, caplo
     assert record.message.endswith("it is made anew from the changelog")
 
 
-@pytest.mark.xfail(strict=True, reason="RocksDB's own exception, and again after every restart")
 def test_damage_found_on_reading_is_a_state_error_and_gone_after_a_restart(filled: Path, tmp_path: Path) -> None:
     store = _damaged(filled, tmp_path / "state", "*.sst", lambda raw: b"\xa5" * 8192 + raw[8192:])
     store.own([0])
@@ -280,12 +274,12 @@ def test_a_torn_log_of_the_last_writes_loses_rows_and_offset_together(tmp_path: 
     for i in range(10):
         store.write(0, [(USERS[i], b"row"), (b"latest", b"%d" % i)], i)
     found = set()
-    for cut in range(1, 10):
+    for cut in range(40):
         copy = tmp_path / f"copy-{cut}"  # as a machine that lost power would leave it
         shutil.copytree(tmp_path / "state", copy)
         (log,) = (copy / "users-0.rocksdb").glob("*.log")
         raw = log.read_bytes()
-        log.write_bytes(raw[: len(raw) * cut // 10])
+        log.write_bytes(raw[: len(raw) * cut // 40])
         torn = RowStore(copy)
         torn.own([0])
         offset = torn.changelog_offset(0)
@@ -296,4 +290,4 @@ def test_a_torn_log_of_the_last_writes_loses_rows_and_offset_together(tmp_path: 
         assert rows[10] == (None if offset is None else b"%d" % offset)
         found.add(offset)
     store.close()
-    assert len(found) > 5
+    assert len(found) == 10  # none, and each of the first nine: the last is always torn

@@ -283,7 +283,8 @@ def _assert_goes_on(before: Session, after: Session) -> None:
         assert len(has) == len(had) + MORE
         assert len({_source_of(record) for record in has}) == len(has)
     known = Counter(record.key for record in before.anomaly)
-    new = [json.loads(r.value) for r in after.anomaly if _source_of(r) not in {*map(_source_of, before.anomaly)}]
+    old = {_source_of(record) for record in before.anomaly}
+    new = [json.loads(record.value) for record in after.anomaly if _source_of(record) not in old]
     returning = [value for value in new if known[value["user_id"].encode()]]
     assert len(returning) > MORE / 2
     assert all(value["events_seen"] > known[value["user_id"].encode()] for value in returning)
