@@ -33,6 +33,8 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "_wait_next_records"): "(self, timeout)",
     (BaseConsumer, "perform_seek"): "(self)",
     (driver.Consumer, "seek_wait"): "(self, partitions)",
+    (driver.Consumer, "seek_to_committed"): "(self)",
+    (driver.AIOKafkaConsumerThread, "seek_to_beginning"): "(self, *partitions)",
     (BaseConsumer, "commit"): "(self, topics=None, start_new_transaction=True)",
     (BaseConsumer, "on_partitions_revoked"): "(self, revoked)",
     (BaseConsumer, "resume_partitions"): "(self, tps)",

@@ -74,7 +74,8 @@ class RowStore:
     def wipe(self) -> None:
         """Delete every local copy; the changelog brings them back."""
         self.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
+            shutil.rmtree(path, ignore_errors=True)
 
     def _read(self, partition: int, key: Any) -> Any:
         db = self._db(partition)

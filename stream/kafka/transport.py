@@ -162,11 +162,11 @@ class FrameConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """One message per topic partition that had records."""
-        records, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
+        records, _ = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
+        if not self.flow_active or (records and self.app.consumer_generation_id != generation):
             await self._seek_while_stopped()
             return
         # Both before the first yield: a frame on its way must never look like a topic partition read to its end.
@@ -205,6 +205,18 @@ class FrameConsumer(driver.Consumer):
             self._forget_frames()
             await super().perform_seek()
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek source partitions to their committed offsets, or to the start.
+
+        aiokafka leaves a partition where it is that has no committed offset, or 0: what was fetched of it and dropped
+        would be lost.
+        """
+        committed = await super().seek_to_committed()
+        sources = {tp: offset for tp, offset in committed.items() if not self._is_changelog_tp(ensure_TP(tp))}
+        if start := [tp for tp, offset in sources.items() if not offset]:
+            await self._thread.seek_to_beginning(*start)
+        return committed
+
     def _forget_frames(self) -> None:
         self._reach = {}
         self._fetched.clear()
@@ -231,8 +243,8 @@ class FrameConsumer(driver.Consumer):
             self.stop_flow()
             self.app.flow_control.suspend()
             self.app.flow_control.clear()
-            async with self._fetch_lock:
-                pass
+            # A fetch in flight is not waited for: aiokafka lets it wait for the next assignment, which waits for this.
+            # What it brings belongs to another generation, and is dropped and sought again.
             await self.app.committer.quiesce()
             await self.commit()
         self._held.clear()
