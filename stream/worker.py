@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import logging
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import faust
 
@@ -34,7 +35,7 @@ _STOP_SECS = 60.0
 def run(settings: Settings) -> int:
     """Score until SIGTERM or SIGINT -> the exit code. Raises SettingsError where the worker must not start."""
     set_up_logging(settings.log_level)
-    _make(settings.data_dir)
+    claim = _claimed(settings.data_dir)
     asyncio.run(_wait_and_check(settings))
     app = build_app(settings)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.committer.health)
@@ -53,13 +54,22 @@ def run(settings: Settings) -> int:
         return error.exit_code
     finally:
         server.close()
+        claim.close()
 
 
-def _make(folder: Path) -> None:
+def _claimed(folder: Path) -> IO[bytes]:
+    """The folder's lock, held until it is closed, or the process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "worker.lock").open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(
+            f"--data-dir={folder}: another process has it open; each worker needs a --data-dir of its own"
+        ) from None
     except OSError as error:
-        raise SettingsError(f"--data-dir={folder}: cannot be made ({error.strerror})") from None
+        raise SettingsError(f"--data-dir={folder}: cannot be used ({error.strerror})") from None
+    return lock
 
 
 async def _wait_and_check(settings: Settings) -> None:

@@ -24,14 +24,15 @@ from stream.simulator.load import Destination, LoadReport, produce
 from stream.simulator.shoppers import simulate
 from tests.running import Worker, read, running, until_committed
 
-EVENTS_PER_SEC, USERS = 2_000, 800
+EVENTS_PER_SEC, USERS = 2_000, 2_000
+START_MS = 1_700_000_000_000  # of event and record time, which must stay in the past: brokers refuse the future
 MOVED_SECS = 60.0  # a worker takes seconds to start, and more where both cores are busy with the load
 GOES_ON_SECS = 1.0  # a checkpoint interval: so that each move finds something scored and not yet committed
 
 
 async def _load(settings: Settings, stop: asyncio.Event) -> LoadReport:
     topics = dict(zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True))
-    events = simulate(seed=11, users=USERS, start_ms=1_790_000_000_000)
+    events = simulate(seed=11, users=USERS, start_ms=START_MS)
     destination = Destination(settings.bootstrap_servers, topics)
     return await produce(events, destination, rate_per_sec=EVENTS_PER_SEC, stop=stop)
 

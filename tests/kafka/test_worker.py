@@ -30,7 +30,7 @@ from stream.shop_event import ShopEvent
 from stream.simulator.shoppers import simulate
 from tests.running import committed, ends, fill, read, running, until_committed
 
-START_MS = 1_790_000_000_000
+START_MS = 1_700_000_000_000
 SIMULATED, USERS, MORE = 500, 40, 60  # MORE: events after each restart
 YEAR_9999_MS = 253_402_300_799_000
 SCHEMAS = resources.files("stream") / "schemas"

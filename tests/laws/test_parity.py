@@ -79,7 +79,7 @@ async def test_offline_scoring_in_the_applied_order_equals_what_the_service_publ
 ) -> None:
     # Small batches and few steps: many cuts, and users whose events are deferred.
     settings = msgspec.structs.replace(settings, batch_max_events=64, batch_max_steps=4)
-    await fill(settings, itertools.islice(simulate(seed=5, users=USERS, start_ms=1_790_000_000_000), EVENTS))
+    await fill(settings, itertools.islice(simulate(seed=5, users=USERS, start_ms=1_700_000_000_000), EVENTS))
     with running(settings, tmp_path / "worker.log") as worker:
         await until_committed(settings, worker)
         _, metrics = await worker.get("/metrics")
