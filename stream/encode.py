@@ -82,7 +82,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     stage: str
     reason: Annotated[str, _about("one of a few words, for counting")]
     error: Annotated[str, _about("where, what was expected, what came")]
-    key: Annotated[bytes | None, _about("base64; cut like the value")]
+    key: Annotated[bytes | None, _about("base64 of the first 1,024 bytes")]
     value: Annotated[bytes | None, _about("base64 of the original bytes, cut to a limit")]
     value_bytes: Annotated[int, _about("length of the original")]
     value_sha256: Annotated[str | None, _about("of the whole original")]
@@ -198,12 +198,17 @@ class Encoder:
                 stage=reject.stage,
                 reason=reject.reason,
                 error=f"{where}: {reject.error}; sent to dead letters",
-                key=None if reject.key is None else reject.key[:max_bytes],
+                key=short_key(reject.key),
                 value=None if value is None else value[:max_bytes],
                 value_bytes=0 if value is None else len(value),
                 value_sha256=None if value is None else hashlib.sha256(value).hexdigest(),
             )
         )
+
+
+def short_key(key: bytes | None) -> bytes | None:
+    """A dead letter's key: one of a megabyte beside a value of a megabyte would be more than a record can hold."""
+    return None if key is None else key[:1024]
 
 
 def horizon_name(secs: int) -> str:

@@ -21,6 +21,13 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     category_numbers: int = 8
     horizons_secs: tuple[int, ...] = (1800, 86400)  # K
 
+    def __post_init__(self) -> None:
+        numbers = (self.hidden, self.layers, self.action_numbers, self.item_numbers, self.category_numbers)
+        if min(*numbers, *self.horizons_secs, len(self.horizons_secs)) < 1:
+            raise ValueError(f"expected sizes and horizons of 1 or more, got {self}")
+        if len(set(self.horizons_secs)) < len(self.horizons_secs):
+            raise ValueError(f"expected horizons that differ, got {self.horizons_secs}")
+
 
 class BehaviourLSTM(nn.Module):
     """One `nn.LSTM` over embedded events; its output speaks of purchases to come and of the event to come."""

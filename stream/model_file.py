@@ -63,7 +63,8 @@ class LoadedModel:
 def save(
     model: BehaviourLSTM, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]
 ) -> Card:
-    """Write PATH.safetensors and PATH.json."""
+    """Write PATH.safetensors and PATH.json; PATH may already end in `.safetensors`."""
+    path = path.with_suffix("") if path.suffix == ".safetensors" else path
     weights = safetensors.torch.save({name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()})
     card = Card(
         sizes=model.sizes,
@@ -72,8 +73,11 @@ def save(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         made=made,
     )
-    path.with_suffix(".safetensors").write_bytes(weights)
-    path.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    text = (
+        msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n"
+    )  # first: what cannot be written leaves no half
+    path.with_name(f"{path.name}.safetensors").write_bytes(weights)
+    path.with_name(f"{path.name}.json").write_bytes(text)
     return card
 
 
@@ -107,7 +111,7 @@ def load(wanted: str) -> LoadedModel:
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise SettingsError(f"model {path}: expected safetensors, got something else ({error})") from None
-    _check_shapes(path, model, tensors)
+    _check_weights(path, model, tensors)
     model.load_state_dict(tensors)
     return LoadedModel(path.stem, card, model)
 
@@ -124,6 +128,8 @@ def _card(path: Path) -> Card:
         card = msgspec.json.decode(_read(path), type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"model card {path}: {error}") from None
+    if not min(card.statistics.gap_std, card.statistics.price_std) > 0:
+        raise SettingsError(f"model card {path}: expected standard deviations above 0, got {card.statistics}")
     ours = {f.name: f.default for f in msgspec.structs.fields(Card) if f.default is not msgspec.NODEFAULT}
     for name, expected in ours.items():
         if getattr(card, name) != expected:
@@ -133,7 +139,7 @@ def _card(path: Path) -> Card:
     return card
 
 
-def _check_shapes(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Tensor]) -> None:
+def _check_weights(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: (tuple(w.shape), w.dtype) for name, w in model.state_dict().items()}
     found = {name: (tuple(w.shape), w.dtype) for name, w in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -141,3 +147,6 @@ def _check_shapes(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Ten
             raise SettingsError(
                 f"model {path}: expected {name} as {expected.get(name, 'absent')}, got {found.get(name, 'nothing')}"
             )
+    for name, weight in tensors.items():
+        if not weight.isfinite().all():
+            raise SettingsError(f"model {path}: expected finite weights, got NaN or infinity in {name}")

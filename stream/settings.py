@@ -46,7 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     partitions: Annotated[int, Meta(ge=1, le=10_000, description="partitions of topics that `topics` creates")] = 4
     replication_factor: Annotated[int, Meta(ge=1, le=9, description="replicas of topics that `topics` creates")] = 1
     min_insync_replicas: Annotated[int, Meta(ge=1, le=9, description="min.insync.replicas of created topics")] = 1
-    retention_hours: Annotated[int, Meta(ge=-1, description="retention of created topics; -1 keeps for ever")] = 168
+    retention_hours: Annotated[
+        int, Meta(ge=-1, le=1_000_000, description="retention of created topics; -1 keeps for ever")
+    ] = 168
 
     data_dir: Annotated[Path, Meta(description="local copies of the state; each worker needs its own")] = Path(
         ".behaviour-stream"

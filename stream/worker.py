@@ -48,10 +48,10 @@ def run(settings: Settings) -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as stop:
+        if isinstance(reason := worker.crash_reason, BehaviourStreamError):
+            logger.error("%s", reason)  # noqa: TRY400 - Faust has logged where it was raised
+            return reason.exit_code
         return stop.code if isinstance(stop.code, int) else 0
-    except BehaviourStreamError as error:
-        logger.error("%s", error)  # noqa: TRY400 - where it was raised says nothing more
-        return error.exit_code
     finally:
         server.close()
         claim.close()

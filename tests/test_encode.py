@@ -290,9 +290,17 @@ def test_a_dead_letter_keeps_the_beginning_of_the_value_and_the_length_and_hash_
     value = bytes(range(256)) + b"%" * 44  # bytes that are no text
     letter = _dead_letter(_reject(value, key=value), kept)
     assert letter.value == value[:kept]
-    assert letter.key == value[:kept]
+    assert letter.key == value
     assert letter.value_bytes == 300
     assert letter.value_sha256 == hashlib.sha256(value).hexdigest()
+
+
+def test_the_largest_dead_letter_fits_into_a_record() -> None:
+    most = 700_000  # what the setting allows
+    letter = ENCODER.dead_letter(_reject(b"v" * 500_000, key=b"k" * 500_000), now_ms=NOW_MS, max_bytes=most)
+    assert msgspec.json.decode(letter, type=DeadLetter).key == b"k" * 1024
+    largest = ENCODER.dead_letter(_reject(b"v" * 1_000_000, key=b"k" * 1024), now_ms=NOW_MS, max_bytes=most)
+    assert len(letter) < len(largest) < 1_000_000  # of the broker's 1,048,588
 
 
 def test_the_bytes_of_a_dead_letter_are_base64() -> None:

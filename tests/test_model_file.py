@@ -47,6 +47,47 @@ def _refused(wanted: Path | str) -> str:
     return str(refused.value)
 
 
+def test_a_name_with_a_point_in_it_is_kept_whole(tmp_path: Path) -> None:
+    model_file.save(small_model(), tmp_path / "shop.v2", statistics=STATISTICS, normal=NORMAL, made=MADE)
+    assert model_file.load(str(tmp_path / "shop.v2.safetensors")).name == "shop.v2"
+
+
+def test_what_cannot_be_written_leaves_the_former_model_whole(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        model_file.save(small_model(1), path, statistics=STATISTICS, normal=NORMAL, made={"by": object()})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"hidden": 0}, "1 or more"),
+        ({"hidden": -1}, "1 or more"),
+        ({"layers": 0}, "1 or more"),
+        ({"horizons_secs": []}, "1 or more"),
+        ({"horizons_secs": [0, 1800]}, "1 or more"),
+        ({"horizons_secs": [1800, 1800]}, "horizons that differ"),
+    ],
+)
+def test_sizes_that_make_no_model_are_refused(path: Path, sizes: dict[str, Any], words: str) -> None:
+    card = json.loads(path.with_suffix(".json").read_bytes())
+    _change_card(path, sizes=card["sizes"] | sizes)
+    assert words in _refused(path)
+
+
+def test_statistics_that_would_divide_by_nothing_are_refused(path: Path) -> None:
+    _change_card(path, statistics=[3.0, 0.0, 3.0, 1.0])
+    assert "standard deviations above 0" in _refused(path)
+
+
+def test_weights_that_are_no_numbers_are_refused(path: Path) -> None:
+    tensors = safetensors.torch.load(path.read_bytes())
+    tensors["intent.bias"][0] = float("nan")
+    _replace_weights(path, safetensors.torch.save(tensors))
+    assert "expected finite weights, got NaN or infinity in intent.bias" in _refused(path)
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_saved_model_is_loaded_bit_for_bit(tmp_path: Path, layers: int) -> None:
     model, path = small_model(3, hidden=5, layers=layers), tmp_path / "mine.safetensors"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from stream.encode import Encoder, Scored
+from stream.encode import Encoder, Scored, short_key
 from stream.events import Reject
 from stream.kafka.checkpoint import BATCH_BYTES
 from stream.settings import Settings
@@ -76,7 +76,7 @@ class Publisher:
         dead = _Batches(self._producer, self._settings.dead_letters_topic, now_ms)
         for reject in rejects:
             value = self._encoder.dead_letter(reject, now_ms=now_ms, max_bytes=self._settings.dead_letter_max_bytes)
-            dead.appender(reject.partition % self._dead_letter_partitions)(_short(reject.key), value)
+            dead.appender(reject.partition % self._dead_letter_partitions)(short_key(reject.key), value)
         return [*intent.close(), *anomaly.close(), *dead.close()]
 
     async def send(self, batches: Iterable[Batch]) -> None:
@@ -136,8 +136,3 @@ class _Open:
 
     def __init__(self, batch: Any) -> None:
         self.batch, self.append, self.count = batch, batch._builder.append, 0
-
-
-def _short(key: bytes | None) -> bytes | None:
-    # A key of a megabyte beside a value of a megabyte would be more than a record can be.
-    return key if key is None or len(key) <= 1024 else key[:1024]
