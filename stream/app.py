@@ -154,7 +154,8 @@ def _enqueue_into(loop: ScoringLoop) -> Any:
             if message.generation_id != stream.app.consumer_generation_id:
                 continue  # fetched before a rebalance: it comes again, here or elsewhere
             try:
-                loop.deliver(message.tp, message.value)
+                for tp, records in message.value:
+                    loop.deliver(tp, records)
             except Exception as error:  # Faust would log it and go on behind a frame that was never applied
                 await stream.app.crash(error)
 

@@ -27,7 +27,7 @@ from stream.encode import Scored, horizon_name
 from stream.errors import StateError
 from stream.events import SOURCES, Frame, Reject, TimeBounds, decode
 from stream.intake import DecodedFrame, Intake, Source
-from stream.kafka.checkpoint import Checkpointer
+from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.merge import Position
@@ -35,7 +35,7 @@ from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
-from stream.table import ChangedRows, Table
+from stream.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +57,6 @@ class _Step(NamedTuple):
     scored: Scored
     deferred: int
     rejects: list[Reject]
-
-
-class _Snapshot(NamedTuple):
-    rows: Mapping[int, ChangedRows]
-    positions: Mapping[Source, Position]
 
 
 class ScoringLoop:
@@ -102,7 +97,7 @@ class ScoringLoop:
         self._decoding_now: asyncio.Future[list[DecodedFrame]] | None = None
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure: BaseException | None = None
-        self._committed: dict[Source, int] = {}
+        self._committed: dict[Source, Position] = {}
         self._partitions: set[int] = set()
         self._progress_at = time.monotonic()
         self._lag = 0
@@ -212,7 +207,7 @@ class ScoringLoop:
     # -- committing ----------------------------------------------------------------------------------------------------
 
     async def checkpoint(self) -> Mapping[TP, int]:
-        """Outputs acknowledged, then rows and offsets of every partition that moved -> the offsets committed.
+        """Per partition that moved, outputs acknowledged, then rows and offsets committed -> the offsets.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
         written in part would then be taken for whole.
@@ -232,30 +227,32 @@ class ScoringLoop:
             return committed
 
     async def _checkpoint(self) -> dict[TP, int]:
-        async with self._turn:
-            await self._published()
-            snapshot = await _on(self._scoring, self._snapshot)
-            outputs = self._publisher.take_unacknowledged()
-        await asyncio.gather(*outputs)
-        moved = {s: p for s, p in snapshot.positions.items() if self._committed.get(s) != p.offset}
-        partitions = {partition for _, partition in moved} | snapshot.rows.keys()
-        await asyncio.gather(*(self._commit_partition(p, snapshot) for p in partitions))
-        self._committed.update({source: position.offset for source, position in moved.items()})
-        return {TP(self._topic(s), p): position.offset for (s, p), position in moved.items()}
+        # One partition after the other: all at once they are a burst that keeps the interpreter from scoring.
+        committed: dict[TP, int] = {}
+        for partition in sorted(self._partitions):
+            async with self._turn:
+                await self._published()
+                prepared, positions = await _on(self._scoring, self._prepare, partition)
+                outputs = self._publisher.take_unacknowledged()
+            await asyncio.gather(*outputs)
+            if prepared is None:
+                continue
+            offsets = {TopicPartition(self._topic(source), partition): p.offset for source, p in positions.items()}
+            await self._checkpointer.commit(partition, prepared, offsets)
+            self._metrics.checkpoints.inc()
+            self._committed |= {(source, partition): at for source, at in positions.items()}
+            committed |= {TP(*tp): offset for tp, offset in offsets.items()}
+        return committed
 
-    async def _commit_partition(self, partition: int, snapshot: _Snapshot) -> None:
-        positions = {s: position for (s, p), position in snapshot.positions.items() if p == partition}
-        changed = snapshot.rows.get(partition)
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes())]
-        if changed:
-            rows += await asyncio.to_thread(changed.to_bytes)
-        offsets = {TopicPartition(self._topic(s), partition): position.offset for s, position in positions.items()}
-        await self._checkpointer.commit(partition, rows, offsets)
-        self._metrics.checkpoints.inc()
+    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
+        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
+        positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        changed = self._table.take_changed(partition)
+        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
+            return None, positions
+        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
         self._metrics.rows_flushed.inc(len(rows))
-
-    def _snapshot(self) -> _Snapshot:
-        return _Snapshot(self._table.take_dirty(), self._intake.positions())
+        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
@@ -289,7 +286,7 @@ class ScoringLoop:
                 row = self._store.partition_row(partition)
                 positions = dict(row.positions) if row else {}
                 self._intake.start(partition, positions)
-                self._committed.update({(source, partition): p.offset for source, p in positions.items()})
+                self._committed |= {(source, partition): at for source, at in positions.items()}
             self._progress_at = time.monotonic()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))

@@ -2,13 +2,14 @@
 carry.
 
 The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from
-the store when an event comes, in one call per batch; what changed is `dirty` until a checkpoint takes it.
+the store when an event comes, in one call per batch; what changed is kept in mind until a checkpoint takes it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,11 +34,15 @@ def raw_events(events: EventBatch) -> NDArray[np.void]:
     return raw
 
 
-class ChangedRows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
     """U rows as they are to be persisted."""
 
     keys: NDArray[np.object_]  # [U] bytes
     rows: Rows  # [U]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def to_bytes(self) -> list[tuple[bytes, bytes]]:
         """(key, row) of each; about 2 us a row, which nobody should have to wait for."""
@@ -58,7 +63,7 @@ class Table:
         self._free: list[int] = []
         self._keys = np.empty(0, object)
         self._partition = np.empty(0, np.int32)
-        self._dirty = np.empty(0, np.bool_)
+        self._changed: defaultdict[int, list[Ints]] = defaultdict(list)  # slots by partition, a batch each
         # One structured array for all but the carry, which lives on the device.
         self._rows = row_format.new_rows(0, sequence, 0, 0)
         self._carry = torch.zeros((0, 2, layers, hidden), dtype=torch.float32, device=device)
@@ -127,7 +132,8 @@ class Table:
         self._rows["last_time_ms"][slot] = high_ms
         self._rows["offsets"][slot, events["source"][packing.arrival]] = events["offset"][packing.arrival]
         self._rows["events_seen"][packing.users] += packing.counts
-        self._dirty[packing.users] = True
+        for partition in np.unique(self._partition[packing.users]).tolist():
+            self._changed[partition].append(packing.users[self._partition[packing.users] == partition])
 
     def rows(self, slots: Ints) -> Rows:
         """The rows of these slots as they would be persisted."""
@@ -137,23 +143,17 @@ class Table:
         rows["carry"] = self.gather(slots).cpu().numpy()
         return rows
 
-    def take_dirty(self) -> dict[int, ChangedRows]:
-        """Per partition, a copy of every row changed since the last call."""
-        slots = np.flatnonzero(self._dirty)
-        self._dirty[slots] = False
-        partition = self._partition[slots]
-        return {
-            p: ChangedRows(self._keys[here], self.rows(here))
-            for p in np.unique(partition).tolist()
-            for here in (slots[partition == p],)
-        }
+    def take_changed(self, partition: int) -> ChangedRows:
+        """A copy of every row of the partition that changed since the last call."""
+        slots = np.unique(np.concatenate([np.empty(0, np.int64), *self._changed.pop(partition, ())]))
+        return ChangedRows(self._keys[slots], self.rows(slots))
 
     def clear(self) -> None:
         """Forget all that is in memory, changed or not: it comes again from the store and the topics."""
         self._index.clear()
         self._free = list(range(len(self._keys)))
         self._keys[:] = None
-        self._dirty[:] = False
+        self._changed.clear()
 
     def _slots_of(self, partition: int, keys: list[bytes]) -> list[int]:
         index = self._index.setdefault(partition, {})
@@ -192,7 +192,6 @@ class Table:
         sequence, layers, hidden = self._sizes
         self._keys = np.concatenate([self._keys, np.empty(more, object)])
         self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
-        self._dirty = np.concatenate([self._dirty, np.zeros(more, np.bool_)])
         self._rows = np.concatenate([self._rows, row_format.new_rows(more, sequence, 0, 0)])
         self._carry = torch.cat([self._carry, self._carry.new_zeros((more, 2, layers, hidden))])
         self._free.extend(range(had + more - 1, had - 1, -1))

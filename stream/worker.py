@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 # Threads hand over at this interval (s); Python's 5 ms would be paid at every hand-over between fetching, scoring,
 # sending.
-_SWITCH_SECS = 0.0005
+_SWITCH_SECS = 0.0001
 # A generation-0 collection after so many new objects, not after 700: a poll makes thousands, and none of them in
 # cycles.
 _GC_THRESHOLD = 100_000

@@ -69,6 +69,9 @@ class _Checkpointer:
     async def own(self, partitions: set[int]) -> None: ...
     async def close(self) -> None: ...
 
+    def prepare(self, partition: int, rows: Sequence[Any], now_ms: int) -> Sequence[Any]:
+        return rows
+
     async def commit(self, partition: int, rows: Sequence[Any], offsets: dict[Any, int]) -> None:
         self.offsets |= {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 

@@ -145,14 +145,14 @@ def test_the_table_grows_beyond_its_first_slots_and_keeps_every_row() -> None:
     assert _slots(table, *((2, f"user-{i}") for i in range(5000))).tolist() == many.tolist()
 
 
-def test_clear_forgets_everybody_and_what_was_dirty() -> None:
+def test_clear_forgets_everybody_and_what_changed() -> None:
     stored = Stored()
     table = _table(stored.fetch)
     slots = _apply(table, random_events(1, n=60, users=5))
     assert table.gather(slots).any()
     table.clear()
     assert len(table) == 0
-    assert table.take_dirty() == {}
+    assert len(table.take_changed(0)) == 0
     stored.calls.clear()
     users = [(0, f"user-{i}") for i in range(5)]
     again = _slots(table, *users)  # in slots that others have used
@@ -216,19 +216,18 @@ def test_what_changed_is_taken_once_and_by_partition() -> None:
     table = _table()
     _apply(table, EventBatch.concat([random_events(1, n=20, users=3), random_events(2, n=20, users=3, partition=7)]))
     _slots(table, (5, "only looked at"))
-    taken = table.take_dirty()
-    assert {p: sorted(changed.keys) for p, changed in taken.items()} == {
-        p: [b"user-0", b"user-1", b"user-2"] for p in (0, 7)
-    }
-    assert table.take_dirty() == {}
-    _apply(table, random_events(3, n=1, users=1, first_offset=100))
-    assert {p: changed.keys.tolist() for p, changed in table.take_dirty().items()} == {0: [b"user-0"]}
+    for partition in (0, 7):
+        assert sorted(table.take_changed(partition).keys) == [b"user-0", b"user-1", b"user-2"]
+    assert [len(table.take_changed(p)) for p in (0, 5, 7)] == [0, 0, 0]
+    for first_offset in (100, 101):  # twice the same user
+        _apply(table, random_events(3, n=1, users=1, first_offset=first_offset))
+    assert table.take_changed(0).keys.tolist() == [b"user-0"]
 
 
 def test_rows_taken_do_not_change_with_the_table() -> None:
     table = _table()
     _apply(table, random_events(1, n=20, users=3))
-    taken = table.take_dirty()[0]
+    taken = table.take_changed(0)
     before = taken.to_bytes()
     _apply(table, random_events(2, n=20, users=3, first_offset=100))
     table.clear()

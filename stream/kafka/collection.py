@@ -82,8 +82,8 @@ class UserTable(Collection):
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Write recovered frames to the local copy."""
         for event in batch:
-            message = event.message
-            self._rows.write(message.partition, ((r.key, r.value) for r in message.value), message.offset)
+            for tp, records in event.message.value:
+                self._rows.write(tp.partition, ((r.key, r.value) for r in records), records[-1].offset)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         # Faust swallows what is raised here, and would go on without the state.

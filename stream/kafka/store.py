@@ -52,16 +52,25 @@ class RowStore:
         value = self._read(partition, PARTITION_KEY)
         return None if value is None else PartitionRow.from_bytes(value)
 
+    @staticmethod
+    def new_write() -> WriteBatch:
+        """An empty write, to be filled with `put` and `delete`."""
+        return WriteBatch(raw_mode=True)
+
+    def apply(self, partition: int, write: WriteBatch, changelog_offset: int) -> None:
+        """Apply a write, and the changelog offset that it reaches up to, all or nothing."""
+        write.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        self._db(partition).write(write)
+
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Put rows (None: delete) and the changelog offset that they reach up to, all or nothing."""
-        batch = WriteBatch(raw_mode=True)
+        write = self.new_write()
         for key, row in rows:
             if row is None:
-                batch.delete(key)
+                write.delete(key)
             else:
-                batch.put(key, row)
-        batch.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
-        self._db(partition).write(batch)
+                write.put(key, row)
+        self.apply(partition, write, changelog_offset)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""

@@ -1,9 +1,9 @@
 """Frames: a Faust transport that hands agents whole fetched runs of records of one topic partition.
 
 Stock Faust makes a message, an event and an ack per record, which costs 60 times as much, and its commit rule can pass
-work in flight. Here one message carries a `Frame`, frame topics are declared `acks=False` so that Faust keeps no books
-on them, and committing is left to a `Committer`, which knows what was applied. Every override below names the failure
-it cures; `faust_contract` checks at start that what is overridden still is what it was.
+work in flight. Here one message carries what a poll brought of a topic, topics are declared `acks=False` so that Faust
+keeps no books on them, and committing is left to a `Committer`, which knows what was applied. Every override below
+names the failure it cures; `faust_contract` checks at start that what is overridden still is what it was.
 
 This module and `collection` are the only ones that subclass Faust.
 """
@@ -26,6 +26,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 SCHEME = "frames"
+
+# What a message carries: per topic partition, the records of one poll in offset order.
+Frames = list[tuple[TP, list[Any]]]
+
 # How long a poll waits for records (s). It ends at once when some come; the limit is what a partition that was paused
 # while the poll began may wait.
 _POLL_SECS = 0.05
@@ -53,7 +57,7 @@ class FrameApp(faust.App):
 
 
 class FrameSchema(faust.Schema):  # type: ignore[type-arg]  # generic in its stubs only
-    """Skips codecs: the value of an event is its list of records."""
+    """Skips codecs: the value of an event is its `Frames`."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
         create_event = app.create_event
@@ -161,7 +165,7 @@ class FrameConsumer(driver.Consumer):
             return await self._thread.getmany(set(self._polled), min(timeout, _POLL_SECS))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """One message per topic partition that had records."""
+        """One message per topic that had records, with its frames; of changelogs, one per topic partition."""
         generation = self.app.consumer_generation_id
         records, _ = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -169,20 +173,31 @@ class FrameConsumer(driver.Consumer):
         if not self.flow_active or (records and self.app.consumer_generation_id != generation):
             await self._seek_while_stopped()
             return
+        runs = {ensure_TP(tp): run for tp, run in records.items() if run}
         # Both before the first yield: a frame on its way must never look like a topic partition read to its end.
         self._reach = self._thread.reach
-        self._fetched.update(ensure_TP(tp) for tp, run in records.items() if run)
-        for tp_, run in records.items():
-            tp = ensure_TP(tp_)
+        self._fetched.update(runs.keys())
+        for frames in self._by_message(runs):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            if not run or tp not in self._polled:
-                continue
-            if self._is_changelog_tp(tp):
-                self._recovery_seen[tp] = run[-1].offset
-            yield tp, self._to_frame_message(tp, run)
+            yield frames[0][0], self._to_frame_message(frames)
         self._end_recovery_past_control_records()
         self.app.committer.polled()
+
+    def _by_message(self, runs: Mapping[TP, list[Any]]) -> Iterable[Frames]:
+        """The frames of a poll, by the message that carries them.
+
+        A message costs Faust 0.2 ms of its event loop, be it of one record or of thousands. At 5,000 events/s over 12
+        partitions, one for each of them filled that loop.
+        """
+        messages: dict[object, Frames] = {}
+        for tp, run in runs.items():
+            if self._is_changelog_tp(tp):
+                self._recovery_seen[tp] = run[-1].offset
+                messages[tp] = [(tp, run)]  # Faust tells from each one's offset how far recovery is
+            else:
+                messages.setdefault(tp.topic, []).append((tp, run))
+        return messages.values()
 
     async def _seek_while_stopped(self) -> None:
         try:
@@ -190,10 +205,11 @@ class FrameConsumer(driver.Consumer):
         except Exception as error:  # as stock: the seek is repeated when the flow resumes
             self.log.warning("seek while the flow is stopped: %r", error)
 
-    def _to_frame_message(self, tp: TP, run: list[Any]) -> ConsumerMessage:
-        # Its offset is the last record's, so that Faust's read offset stays right.
+    def _to_frame_message(self, frames: Frames) -> ConsumerMessage:
+        # It goes by the first one's partition and last offset, which keeps Faust's own read offset rising.
+        tp, run = frames[0]
         last = run[-1]
-        value: Any = run  # Faust types it as the bytes of one record
+        value: Any = frames  # Faust types it as the bytes of one record
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, None, None, value,
             None, 0, 0, tp, generation_id=self.app.consumer_generation_id,

@@ -15,12 +15,12 @@ def test_a_user_absent_from_the_batch_keeps_their_state_bit_for_bit(seed: int, l
     scoring, table = pipeline(small_model(layers=layers))
     events = random_events(seed, n=80, users=10)
     score_all(scoring, events)
-    rows = dict(table.take_dirty()[0].to_bytes())
+    rows = dict(table.take_changed(0).to_bytes())
 
     later = random_events(seed + 1, n=40, users=10, first_offset=80)
     absent = b"user-3"
     score_all(scoring, later.take(later.key != absent))
-    assert absent not in table.take_dirty()[0].keys.tolist()
+    assert absent not in table.take_changed(0).keys.tolist()
     if absent in rows:
         slot = table.slots(np.zeros(1, np.int32), np.array([absent], object))
         assert table.rows(slot)[0].tobytes() == rows[absent]
