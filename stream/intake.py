@@ -104,7 +104,11 @@ class Intake:
 
     def holds_any(self) -> bool:
         """Whether events wait that were put."""
-        return bool(self._frames) or any(q.waiting for merge in self._merges.values() for q in merge.queues)
+        return (
+            bool(self._frames)
+            or len(self._deferred) > 0
+            or any(q.waiting for merge in self._merges.values() for q in merge.queues)
+        )
 
     def positions(self) -> dict[Source, Position]:
         """Per source, the first event not applied, given that all taken and not deferred ones are."""

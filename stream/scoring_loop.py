@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -41,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # The frames of a poll come one by one within this time; together they are one hand-over, one batch, one request.
 _GATHER_SECS = 0.001
+# Events; below it, decoding and encoding take the event loop 2 ms at most, and a hand-over to a thread costs as much.
+_WORTH_A_THREAD = 256
 
 
 class Reach(Protocol):
@@ -94,7 +95,7 @@ class ScoringLoop:
         self._ownership = 0  # rises with every assignment
         self._undecoded: Counter[Source] = Counter()  # records
         self._frames: list[tuple[TP, Frame]] = []  # not yet given to the decoding thread
-        self._decoding_now: asyncio.Future[list[DecodedFrame]] | None = None
+        self._decoding_now: asyncio.Task[None] | None = None
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure: BaseException | None = None
         self._committed: dict[Source, Position] = {}
@@ -112,36 +113,32 @@ class ScoringLoop:
         self._undecoded[frame.source, frame.partition] += len(records)
         self._frames.append((tp, frame))
         self._hold_back_the_full()
-        if len(self._frames) == 1 and self._decoding_now is None:
-            asyncio.get_running_loop().call_later(_GATHER_SECS, self._decode_next)
+        if self._decoding_now is None or self._decoding_now.done():
+            self._decoding_now = asyncio.create_task(self._decode_frames())
 
-    def _decode_next(self) -> None:
-        """Have all frames decoded that have come since: at a low rate they are small, and a hand-over costs as much."""
-        if not self._frames or self._decoding_now is not None:
-            return
-        frames, self._frames = self._frames, []
-        self._decoding_now = asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, frames)
-        self._decoding_now.add_done_callback(partial(self._decoded, frames, self._ownership))
+    async def _decode_frames(self) -> None:
+        """Decode what was delivered, and what is meanwhile."""
+        await asyncio.sleep(_GATHER_SECS)
+        try:
+            while self._frames:
+                frames, self._frames = self._frames, []
+                ownership, records = self._ownership, sum(len(frame.records) for _, frame in frames)
+                decoded = await _on(self._decoding, self._decode, frames, size=records)
+                if ownership != self._ownership:
+                    continue  # partitions have changed hands meanwhile: it comes again
+                for (tp, frame), of_frame in zip(frames, decoded, strict=True):
+                    self._undecoded[frame.source, frame.partition] -= len(frame.records)
+                    self._intake.put(of_frame)
+                    self._reach().delivered(tp)
+                self._wake.set()
+        except Exception as error:
+            self._fail(error)
 
     def _decode(self, frames: list[tuple[TP, Frame]]) -> list[DecodedFrame]:
         lap = _Laps(self._metrics)
         decoded = [DecodedFrame(f.source, f.partition, f.next_offset, *decode(f, self._bounds)) for _, f in frames]
         lap("decode")
         return decoded
-
-    def _decoded(
-        self, frames: list[tuple[TP, Frame]], ownership: int, decoding: asyncio.Future[list[DecodedFrame]]
-    ) -> None:
-        self._decoding_now = None
-        self._decode_next()
-        if error := decoding.exception():
-            self._fail(error)
-        elif ownership == self._ownership:  # else partitions have changed hands meanwhile: it comes again
-            for (tp, frame), decoded in zip(frames, decoding.result(), strict=True):
-                self._undecoded[frame.source, frame.partition] -= len(frame.records)
-                self._intake.put(decoded)
-                self._reach().delivered(tp)
-            self._wake.set()
 
     def polled(self) -> None:
         """The consumer has polled: a topic may have been read to its end, and hold the others no longer."""
@@ -164,7 +161,7 @@ class ScoringLoop:
                 raise
 
     async def _score_one_batch(self) -> bool:
-        """Whether there was anything to do."""
+        """Whether there may be more to do at once."""
         async with self._turn:
             if not self._open:
                 return False
@@ -175,7 +172,7 @@ class ScoringLoop:
                 await self._published()
                 self._publishing = asyncio.create_task(self._publish(step))
         self._hold_back_the_full()
-        return bool(step.taken or step.rejects)
+        return bool(step.taken) and self._intake.holds_any()
 
     def _score(self, at_end: set[Source]) -> _Step:
         lap = _Laps(self._metrics)
@@ -190,7 +187,7 @@ class ScoringLoop:
 
     async def _publish(self, step: _Step) -> None:
         now_ms = time.time_ns() // 1_000_000
-        await self._publisher.send(await _on(self._encoding, self._encode, step, now_ms))
+        await self._publisher.send(await _on(self._encoding, self._encode, step, now_ms, size=step.taken))
         self._measure(step, now_ms)
 
     def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
@@ -369,7 +366,10 @@ class ScoringLoop:
         return self._settings.source_topics[source]
 
 
-async def _on(thread: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
+async def _on(thread: ThreadPoolExecutor, function: Callable[..., Any], *args: Any, size: int = _WORTH_A_THREAD) -> Any:
+    """Call on the thread what has this many events to do; a little, here."""
+    if size < _WORTH_A_THREAD:
+        return function(*args)
     return await asyncio.get_running_loop().run_in_executor(thread, function, *args)
 
 

@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     poll_max_records: Annotated[int, Meta(ge=1, le=1_000_000, description="records of one poll at most")] = 4096
     fetch_max_wait_ms: Annotated[
         int, Meta(ge=1, le=10_000, description="how long the broker collects for a fetch at most")
-    ] = 10
+    ] = 15
     fetch_min_bytes: Annotated[
         int, Meta(ge=1, le=1 << 30, description="bytes for which it ends collecting; 1: each record at once")
     ] = 1 << 20
