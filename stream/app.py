@@ -27,6 +27,8 @@ from stream.table import Table
 # Frames that Faust queues per agent; each is a poll's worth of records of one topic partition.
 _AGENT_QUEUE_FRAMES = 16
 _OBSERVE_SECS = 1.0
+# Faust asks for commits so many times an interval; each partition has its own turn.
+_COMMIT_TURNS = 8
 
 
 class WorkerApp(FrameApp):
@@ -70,7 +72,7 @@ def build_app(settings: Settings) -> WorkerApp:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         broker_max_poll_records=settings.poll_max_records,
-        broker_commit_interval=settings.checkpoint_interval_ms / 1000.0,
+        broker_commit_interval=settings.checkpoint_interval_ms / 1000.0 / _COMMIT_TURNS,
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
         broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
         broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
@@ -154,8 +156,7 @@ def _enqueue_into(loop: ScoringLoop) -> Any:
             if message.generation_id != stream.app.consumer_generation_id:
                 continue  # fetched before a rebalance: it comes again, here or elsewhere
             try:
-                for tp, records in message.value:
-                    loop.deliver(tp, records)
+                loop.deliver(message.value)
             except Exception as error:  # Faust would log it and go on behind a frame that was never applied
                 await stream.app.crash(error)
 

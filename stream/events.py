@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import inf, isnan, nan
 from typing import Annotated, Any, NamedTuple, Protocol, Self
@@ -18,6 +18,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
+
+from stream import structured
 
 CLICKS, SEARCHES, PURCHASES = SOURCES = (0, 1, 2)
 
@@ -48,7 +50,6 @@ ID_MAX_LENGTH = 256
 # The last millisecond that every calendar library can still write: 9999-12-31T23:59:59.999Z.
 _TIME_MAX_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 # Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew.
 _HASHES_KEPT = 1 << 16
@@ -169,7 +170,7 @@ class EventBatch:
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Self:
         """The events at `index` (positions, mask or slice), in that order."""
-        return type(self)(self.columns[index], self.key[index], self.event_id[index])
+        return type(self)(structured.take(self.columns, index), self.key[index], self.event_id[index])
 
     @classmethod
     def concat(cls, batches: Sequence[EventBatch]) -> EventBatch:
@@ -179,7 +180,7 @@ class EventBatch:
         if not batches:
             return cls(np.empty(0, EVENT), np.empty(0, object), np.empty(0, object))
         return cls(
-            np.concatenate([batch.columns for batch in batches]),
+            structured.concat([batch.columns for batch in batches]),
             np.concatenate([batch.key for batch in batches]),
             np.concatenate([batch.event_id for batch in batches]),
         )
@@ -305,7 +306,10 @@ def _time_ms(text: str) -> int:
         moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
     except ValueError:
         return -1
-    return -1 if moment.tzinfo is None else max(0, (moment - _EPOCH) // _MILLISECOND)
+    if moment.tzinfo is None:
+        return -1
+    since = moment - _EPOCH  # dividing it by a timedelta of 1 ms takes three times as long
+    return max(0, (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000)
 
 
 def _objects(values: list[Any]) -> NDArray[np.object_]:

@@ -98,6 +98,8 @@ class PartitionMerge:
 
     def take(self, n: int, at_end: Sequence[bool]) -> EventBatch:
         """Up to n events in order, as far as no source that is not `at_end` can still come before."""
+        if not any(queue.waiting for queue in self.queues):
+            return EventBatch.concat([])
         # Among the first n of the merge, no source has more than its own first n.
         keys = [queue.keys(n) for queue in self.queues]
         behind = [(queue.order_ms, source) for source, queue in enumerate(self.queues) if not at_end[source]]

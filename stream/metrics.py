@@ -99,7 +99,7 @@ class Metrics:
         self.partitions = Gauge("behaviour_partitions_owned", "partitions of this worker", registry=registry)
         self.checkpoints = Counter("behaviour_checkpoints", "transactions committed", registry=registry)
         self.checkpoint_seconds = Histogram(
-            "behaviour_checkpoint_seconds", "time of a checkpoint, all partitions", buckets=_SECONDS, registry=registry
+            "behaviour_checkpoint_seconds", "time of a checkpoint of a partition", buckets=_SECONDS, registry=registry
         )
         self.rows_flushed = Counter("behaviour_rows_flushed", "rows written to the changelog", registry=registry)
         self.holds_given_up = Counter(

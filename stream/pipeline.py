@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream import features, sequences
+from stream import features, sequences, structured
 from stream.anomaly import NormalTraffic
 from stream.encode import Scored
 from stream.events import EventBatch
@@ -53,11 +53,11 @@ class Pipeline:
         self._rebuild(stale)
         lap("rebuild")
 
-        raw = raw_events(events)[packing.arrival]
+        raw = structured.take(raw_events(events), packing.arrival)
         last_ms = table.last_time_ms(packing.users)
         first = packing.before < len(packing.users)
         first &= table.events_seen(packing.users)[packing.user] == 0
-        before = np.concatenate([table.last_events(packing.users), raw])[packing.before]
+        before = structured.take(structured.concat([table.last_events(packing.users), raw]), packing.before)
         high_ms = sequences.running_max(raw["time_ms"], packing, last_ms)
         gap_ms = np.maximum(raw["time_ms"] - high_ms, 0)
         late = raw["time_ms"] < high_ms
@@ -89,10 +89,11 @@ class Pipeline:
             return
         owner, raw = self._table.sequences(slots)
         packing = sequences.pack(owner)
-        raw = raw[packing.arrival]
+        raw = structured.take(raw, packing.arrival)
         first = packing.rank == 0
         never = np.full(len(packing.users), -1, np.int64)
-        x, _ = features.build(raw, raw[_before(packing)], _gaps(raw, packing, never), first, self._statistics)
+        before = structured.take(raw, _before(packing))
+        x, _ = features.build(raw, before, _gaps(raw, packing, never), first, self._statistics)
         blank = torch.zeros_like(self._table.gather(packing.users))
         self._table.scatter(packing.users, self._scorer.advance(x, packing, blank))
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -100,18 +100,21 @@ class ScoringLoop:
         self._failure: BaseException | None = None
         self._committed: dict[Source, Position] = {}
         self._partitions: set[int] = set()
+        self._interval_secs = settings.checkpoint_interval_ms / 1000.0
+        self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
         self._progress_at = time.monotonic()
         self._lag = 0
 
     # -- from agents and transport -------------------------------------------------------------------------------------
 
-    def deliver(self, tp: TP, records: list[Any]) -> None:
-        """Take a frame. Never waits; a topic partition with enough waiting is fetched no further."""
+    def deliver(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+        """Take the records of some topic partitions. Never waits; one with enough waiting is fetched no further."""
         if not self._open:
-            return  # after revocation: it comes again, here or elsewhere
-        frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
-        self._undecoded[frame.source, frame.partition] += len(records)
-        self._frames.append((tp, frame))
+            return  # after revocation: they come again, here or elsewhere
+        for tp, records in frames:
+            frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
+            self._undecoded[frame.source, frame.partition] += len(records)
+            self._frames.append((tp, frame))
         self._hold_back_the_full()
         if self._decoding_now is None or self._decoding_now.done():
             self._decoding_now = asyncio.create_task(self._decode_frames())
@@ -204,42 +207,52 @@ class ScoringLoop:
     # -- committing ----------------------------------------------------------------------------------------------------
 
     async def checkpoint(self) -> Mapping[TP, int]:
-        """Per partition that moved, outputs acknowledged, then rows and offsets committed -> the offsets.
+        """Checkpoint every partition -> the offsets committed by it."""
+        return await self._checkpoint_each(sorted(self._partitions))
+
+    async def checkpoint_due(self) -> Mapping[TP, int]:
+        """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
+        now = time.monotonic()
+        return await self._checkpoint_each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
+
+    async def _checkpoint_each(self, partitions: list[int]) -> Mapping[TP, int]:
+        """One after the other: all at once they are a burst that keeps the interpreter from scoring.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
         written in part would then be taken for whole.
         """
-        if self._failure is not None:
-            return {}
-        async with self._commit_turn:
-            started = time.monotonic()
-            try:
-                committed = await self._checkpoint()
-            except BaseException as error:
-                self._failure = error
-                raise
-            if committed:
-                self._progress_at = time.monotonic()
-                self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
-            return committed
-
-    async def _checkpoint(self) -> dict[TP, int]:
-        # One partition after the other: all at once they are a burst that keeps the interpreter from scoring.
         committed: dict[TP, int] = {}
-        for partition in sorted(self._partitions):
-            async with self._turn:
-                await self._published()
-                prepared, positions = await _on(self._scoring, self._prepare, partition)
-                outputs = self._publisher.take_unacknowledged()
-            await asyncio.gather(*outputs)
-            if prepared is None:
-                continue
-            offsets = {TopicPartition(self._topic(source), partition): p.offset for source, p in positions.items()}
-            await self._checkpointer.commit(partition, prepared, offsets)
-            self._metrics.checkpoints.inc()
-            self._committed |= {(source, partition): at for source, at in positions.items()}
-            committed |= {TP(*tp): offset for tp, offset in offsets.items()}
+        async with self._commit_turn:
+            for partition in partitions:
+                if self._failure is not None or partition not in self._partitions:
+                    continue
+                started = time.monotonic()
+                try:
+                    offsets = await self._checkpoint(partition)
+                except BaseException as error:
+                    self._failure = error
+                    raise
+                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if offsets:
+                    self._progress_at = time.monotonic()
+                    self._metrics.checkpoints.inc()
+                    self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
+                    committed |= offsets
         return committed
+
+    async def _checkpoint(self, partition: int) -> dict[TP, int]:
+        """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
+        async with self._turn:
+            await self._published()
+            prepared, positions = await _on(self._scoring, self._prepare, partition)
+            outputs = self._publisher.take_unacknowledged()
+        await asyncio.gather(*outputs)
+        if prepared is None:
+            return {}
+        offsets = {TopicPartition(self._topic(source), partition): at.offset for source, at in positions.items()}
+        await self._checkpointer.commit(partition, prepared, offsets)
+        self._committed |= {(source, partition): at for source, at in positions.items()}
+        return {TP(*tp): offset for tp, offset in offsets.items()}
 
     def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
         """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
@@ -269,6 +282,7 @@ class ScoringLoop:
             self._intake.clear()
             self._table.clear()
             self._committed.clear()
+            self._due_at.clear()
             self._partitions = partitions
             self._publisher.take_unacknowledged()
             await self._publisher.start()
@@ -284,7 +298,10 @@ class ScoringLoop:
                 positions = dict(row.positions) if row else {}
                 self._intake.start(partition, positions)
                 self._committed |= {(source, partition): at for source, at in positions.items()}
-            self._progress_at = time.monotonic()
+            self._progress_at = now = time.monotonic()
+            # Their turns are spread over the interval, so that the load is even.
+            gap_secs = self._interval_secs / max(1, len(partitions))
+            self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(partitions), 1)}
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
 

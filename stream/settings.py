@@ -93,7 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     guarantee: Annotated[
         Literal["at_least_once"], Meta(description="outputs acknowledged before rows and offsets are committed")
     ] = "at_least_once"
-    checkpoint_interval_ms: Annotated[int, Meta(ge=10, le=600_000, description="time between checkpoints")] = 1_000
+    checkpoint_interval_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="time between a partition's checkpoints; a crash repeats so much")
+    ] = 3_000
     session_timeout_ms: Annotated[
         int, Meta(ge=1_000, le=1_800_000, description="silence after which the group gives our partitions away")
     ] = 30_000

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from stream import rows as row_format
+from stream import structured
 from stream.events import EventBatch
 from stream.rows import RAW_EVENT, Rows
 from stream.sequences import Ints, Packing
@@ -23,7 +24,8 @@ from stream.sequences import Ints, Packing
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
 FetchRows = Callable[[int, Sequence[bytes]], Sequence[bytes | None]]
 
-_FIRST_SLOTS = 1024
+# Room for so many users at first: memory is not taken before it is written. Then it doubles, which moves everybody.
+_FIRST_SLOTS = 65_536
 
 
 def raw_events(events: EventBatch) -> NDArray[np.void]:
@@ -65,7 +67,7 @@ class Table:
         self._partition = np.empty(0, np.int32)
         self._changed: defaultdict[int, list[Ints]] = defaultdict(list)  # slots by partition, a batch each
         # One structured array for all but the carry, which lives on the device.
-        self._rows = row_format.new_rows(0, sequence, 0, 0)
+        self._rows = np.zeros(0, row_format.state_dtype(sequence))
         self._carry = torch.zeros((0, 2, layers, hidden), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
@@ -93,7 +95,8 @@ class Table:
     def last_events(self, slots: Ints) -> NDArray[np.void]:
         """[U] the event applied last, raw; zeros for a user never seen."""
         sequence = self._sizes[0]
-        return np.asarray(self._rows["raw"][slots, (self._rows["events_seen"][slots] - 1) % sequence])
+        last = (self._rows["events_seen"][slots] - 1) % sequence
+        return structured.take(self._rows["raw"], (slots, last))
 
     def stale(self, slots: Ints) -> Ints:
         """Those with events but no carry by this model."""
@@ -107,7 +110,7 @@ class Table:
         length = np.minimum(seen, sequence)
         owner = np.repeat(slots, length)
         age = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
-        return owner, np.asarray(self._rows["raw"][owner, (np.repeat(seen - length, length) + age) % sequence])
+        return owner, structured.take(self._rows["raw"], (owner, (np.repeat(seen - length, length) + age) % sequence))
 
     def gather(self, slots: Ints) -> torch.Tensor:
         """[U, 2, L, H] the carry of each user; zeros for one never seen."""
@@ -127,7 +130,7 @@ class Table:
         slot = packing.users[packing.user]
         number = self._rows["events_seen"][slot] + packing.rank
         kept = packing.rank >= packing.counts[packing.user] - sequence  # of more than R events, the last R
-        self._rows["raw"][slot[kept], number[kept] % sequence] = raw[kept]
+        structured.put(self._rows["raw"], (slot[kept], number[kept] % sequence), structured.take(raw, kept))
         # Packed order is step by step, so the last of several writes to a slot is that of its last event.
         self._rows["last_time_ms"][slot] = high_ms
         self._rows["offsets"][slot, events["source"][packing.arrival]] = events["offset"][packing.arrival]
@@ -137,9 +140,8 @@ class Table:
 
     def rows(self, slots: Ints) -> Rows:
         """The rows of these slots as they would be persisted."""
-        rows = row_format.new_rows(len(slots), *self._sizes)
-        for name in ("model", "events_seen", "last_time_ms", "offsets", "generations", "raw"):
-            rows[name] = self._rows[name][slots]
+        rows = np.empty(len(slots), row_format.row_dtype(*self._sizes))
+        structured.as_bytes(rows)[:, : self._rows.dtype.itemsize] = structured.as_bytes(self._rows)[slots]
         rows["carry"] = self.gather(slots).cpu().numpy()
         return rows
 
@@ -170,9 +172,7 @@ class Table:
         stored = [(i, row) for i, row in enumerate(self._fetch_rows(partition, keys)) if row is not None]
         if stored:
             rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], *self._sizes)
-        for name in self._rows.dtype.names or ():
-            if name != "carry":
-                self._rows[name][slots] = rows[name]
+        structured.as_bytes(self._rows)[slots] = structured.as_bytes(rows)[:, : self._rows.dtype.itemsize]
         self._carry[torch.from_numpy(slots).to(self._carry.device)] = torch.from_numpy(rows["carry"].copy()).to(
             self._carry.device
         )
@@ -189,9 +189,9 @@ class Table:
 
     def _grow(self, more: int) -> None:
         had = len(self._keys)
-        sequence, layers, hidden = self._sizes
+        _, layers, hidden = self._sizes
         self._keys = np.concatenate([self._keys, np.empty(more, object)])
         self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
-        self._rows = np.concatenate([self._rows, row_format.new_rows(more, sequence, 0, 0)])
+        self._rows = structured.concat([self._rows, np.zeros(more, self._rows.dtype)])
         self._carry = torch.cat([self._carry, self._carry.new_zeros((more, 2, layers, hidden))])
         self._free.extend(range(had + more - 1, had - 1, -1))

@@ -83,13 +83,13 @@ class _Failing:
         raise StateError("row: expected format 1, got 9")
 
 
-def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher) -> tuple[ScoringLoop, _Checkpointer]:
+def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) -> tuple[ScoringLoop, _Checkpointer]:
     checkpointer = _Checkpointer()
     good, table = pipeline()
     store = RowStore(tmp_path)
     store.own({0})
     loop = ScoringLoop(
-        load({}, environ={}),
+        load(flags, environ={}),
         intake=Intake(hold_max_ms=60_000),
         table=table,
         pipeline=cast(Pipeline, scoring or good),
@@ -107,7 +107,7 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher) -> tuple[ScoringL
 async def _run(loop: ScoringLoop) -> None:
     await loop.assigned({0})
     await loop.recovered({0})
-    loop.deliver(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])
+    loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])])
     await loop.run()
 
 
@@ -121,6 +121,19 @@ async def test_what_was_applied_and_sent_is_committed(tmp_path: Path) -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert loop.health()[0]
+    await loop.close()
+
+
+async def test_a_partition_is_committed_when_its_interval_is_over(tmp_path: Path) -> None:
+    loop, checkpointer = _loop(tmp_path, None, _Publisher(), checkpoint_interval_ms=300)
+    running = asyncio.create_task(_run(loop))
+    await asyncio.sleep(0.1)
+    assert await loop.checkpoint_due() == {}
+    await asyncio.sleep(0.25)
+    assert await loop.checkpoint_due() == {CLICKS: 3}
+    assert checkpointer.offsets == {("clicks", 0): 3}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     await loop.close()
 
 

@@ -131,7 +131,8 @@ def test_a_row_that_is_none_is_a_state_error() -> None:
         _slots(_table(Stored({(0, b"u"): b"rubbish"}).fetch), (0, "u"))
 
 
-def test_the_table_grows_beyond_its_first_slots_and_keeps_every_row() -> None:
+def test_the_table_grows_beyond_its_first_slots_and_keeps_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.table._FIRST_SLOTS", 16)
     table = _table()
     first = _apply(table, random_events(1, n=40, users=7))
     events_seen, rows = table.events_seen(first), table.rows(np.unique(first))

@@ -41,6 +41,9 @@ class Committer(Protocol):
     async def checkpoint(self) -> Mapping[TP, int]:
         """Commit all that is applied -> the offsets committed by it."""
 
+    async def checkpoint_due(self) -> Mapping[TP, int]:
+        """Commit what is applied where it is time -> the offsets committed by it. Called several times an interval."""
+
     async def quiesce(self) -> None:
         """Apply nothing more until the next assignment; returns when what was in flight is applied."""
 
@@ -243,9 +246,11 @@ class FrameConsumer(driver.Consumer):
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit through the app's `Committer`. Stock's rule stalls for ever on frames, and can pass work in flight."""
-        offsets = dict(await self.app.committer.checkpoint())
+        return self._committed(await self.app.committer.checkpoint_due())
+
+    def _committed(self, offsets: Mapping[TP, int]) -> bool:
         self._committed_offset.update(offsets)
-        self.app.monitor.on_tp_commit(offsets)
+        self.app.monitor.on_tp_commit(dict(offsets))
         return bool(offsets)
 
     # -- rebalancing ---------------------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ class FrameConsumer(driver.Consumer):
             # A fetch in flight is not waited for: aiokafka lets it wait for the next assignment, which waits for this.
             # What it brings belongs to another generation, and is dropped and sought again.
             await self.app.committer.quiesce()
-            await self.commit()
+            self._committed(await self.app.committer.checkpoint())
         self._held.clear()
         self._buffered_partitions.clear()
         self._forget_frames()
