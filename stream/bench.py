@@ -39,8 +39,8 @@ _START_MS = 1_790_000_000_000
 _POLL_SECS = 0.1
 # Nothing scored for so long: the worker has failed, or the machine cannot do this.
 _STALL_SECS = 60.0
-# The latency run's first seconds are left out: the first batches of a process are its slowest.
-_WARM_SECS = 5.0
+# The latency run's first seconds are left out: for 15 s the JVM is still compiling what a steady rate asks of it.
+_WARM_SECS = 20.0
 
 Say = Callable[[str], None]
 
