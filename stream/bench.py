@@ -35,7 +35,9 @@ from stream.simulator.shoppers import simulate
 # Shoppers enough that a million events are of tens of thousands of users with a heavy tail, as in a shop's day.
 _USERS = 50_000
 _SEED = 1
-_START_MS = 1_790_000_000_000
+# Their time begins so long ago: a million events are of 11 days, and a broker refuses records of the future.
+_DAYS_AGO = 60
+_DAY_MS = 86_400_000
 _POLL_SECS = 0.1
 # Nothing scored for so long: the worker has failed, or the machine cannot do this.
 _STALL_SECS = 60.0
@@ -65,7 +67,8 @@ def run(settings: Settings, *, events: int, rate_per_sec: float, seconds: float,
             settings = msgspec.structs.replace(
                 settings, bootstrap_servers=broker.bootstrap_servers, metrics_port=0, retention_hours=-1
             )
-            shop = simulate(seed=_SEED, users=_USERS, start_ms=_START_MS)
+            start_ms = (int(time.time() * 1000) // _DAY_MS - _DAYS_AGO) * _DAY_MS
+            shop = simulate(seed=_SEED, users=_USERS, start_ms=start_ms)
             backlog = _of_its_own(settings, "backlog", folder)
             say(f"simulating {events:,} events of up to {_USERS:,} shoppers")
             per_second = asyncio.run(_throughput(backlog, itertools.islice(shop, events), folder, say))

@@ -7,11 +7,14 @@ Checked at start: a version that moved one of these would lose events without an
 from __future__ import annotations
 
 import inspect
+import re
 from importlib.metadata import version
 
 import aiokafka
+import faust
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.tables.base import Collection
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
@@ -43,11 +46,20 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "on_buffer_drop"): "(self, tp)",
     (BaseConsumer, "_get_active_partitions"): "(self)",
     (BaseConsumer, "_is_changelog_tp"): "(self, tp)",
+    (faust.Schema, "compile"): (
+        "(self, app, *, on_key_decode_error='_noop_decode_error', on_value_decode_error='_noop_decode_error', "
+        "default_propagate=False)"
+    ),
+    (faust.App, "on_stop"): "(self)",
+    (faust.App, "crash"): "(self, reason)",
+    (faust.Worker, "on_init_dependencies"): "(self)",
+    (faust.Worker, "stop_and_shutdown"): "(self)",
     (Recovery, "need_recovery"): "(self)",
     (Recovery, "flush_buffers"): "(self)",
     (Recovery, "_set_recovery_ended"): "(self)",
     (Recovery, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
     (Collection, "on_start"): "(self)",
+    (Collection, "on_stop"): "(self)",
     (Collection, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
     (Collection, "persisted_offset"): "(self, tp)",
     (Collection, "need_active_standby_for"): "(self, tp)",
@@ -57,10 +69,33 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",
     (aiokafka.AIOKafkaProducer, "send_batch"): "(self, batch, topic, *, partition)",
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
+    (BatchBuilder, "append"): "(self, *, timestamp, key, value, headers=[])",
+    (BatchBuilder, "close"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
 }
-_CONSUMER_ATTRIBUTES = ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription")
+# What is read or set of their objects, by where it is first set.
+_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    aiokafka.AIOKafkaConsumer: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription"),
+    aiokafka.AIOKafkaProducer: ("_sender", "_txn_manager"),
+    BatchBuilder: ("_builder", "_relative_offset"),
+    TopicPartitionState: ("lso",),
+    BaseConsumer: (
+        "_active_partitions",
+        "_buffered_partitions",
+        "_committed_offset",
+        "_paused_partitions",
+        "flow_active",
+    ),
+    Recovery: (
+        "in_recovery",
+        "active_tps",
+        "active_highwaters",
+        "active_offsets",
+        "_generation_id",
+        "signal_recovery_end",
+    ),
+}
 
 
 def check() -> None:
@@ -74,8 +109,13 @@ def check() -> None:
         found = _signature(owner, name)
         if found != expected:
             wrong.append(f"{owner.__module__}.{owner.__qualname__}.{name}: expected {expected}, got {found}")
-    source = inspect.getsource(aiokafka.AIOKafkaConsumer)
-    wrong += [f"aiokafka.AIOKafkaConsumer: no {name}" for name in _CONSUMER_ATTRIBUTES if f"self.{name}" not in source]
+    for owner, names in _ATTRIBUTES.items():
+        source = inspect.getsource(owner)
+        wrong += [
+            f"{owner.__module__}.{owner.__qualname__}: no {name}"
+            for name in names
+            if not hasattr(owner, name) and not re.search(rf"\bself\.{name}\b", source)
+        ]
     if wrong:
         raise SettingsError("the installed Faust is not the one that this version overrides:\n  " + "\n  ".join(wrong))
 
@@ -85,5 +125,12 @@ def _signature(owner: type, name: str) -> str:
     if method is None:
         return "nothing of this name"
     signature = inspect.signature(method)
-    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty, default=_shown(parameter.default))
+        for parameter in signature.parameters.values()
+    ]
     return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def _shown(default: object) -> object:
+    return default.__name__ if inspect.isfunction(default) else default  # its address is another in each process

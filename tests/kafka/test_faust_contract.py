@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -11,13 +12,17 @@ from typing import Any
 import aiokafka
 import pytest
 from aiokafka.consumer.fetcher import PartitionRecords
+from faust.tables.base import Collection
 from faust.tables.recovery import Recovery
 from faust.transport import drivers
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
 
+from stream.app import WorkerApp
 from stream.errors import SettingsError
 from stream.kafka import faust_contract, transport
+from stream.kafka.collection import UserTable
+from stream.worker import _Worker
 
 
 @pytest.fixture(autouse=True)
@@ -90,23 +95,35 @@ def test_another_version_is_named_with_both(monkeypatch: pytest.MonkeyPatch, pac
     assert _differences() == [f"{package}: expected version {faust_contract.VERSIONS[package]}, got 9.9.9"]
 
 
-class _OtherConsumer:
-    """As if aiokafka had renamed one of its attributes."""
-
-    def __init__(self) -> None:
-        self._fetch_max_wait_ms = 0
-        self._fetch_min_bytes = 0
-        self._subscription = None
-        self._isolation = ""
+def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(faust_contract._ATTRIBUTES, aiokafka.AIOKafkaConsumer, ("_subscription", "_isolation"))
+    assert _differences() == ["aiokafka.consumer.consumer.AIOKafkaConsumer: no _isolation"]
 
 
-def test_a_missing_attribute_of_the_consumer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", _OtherConsumer)
-    assert _differences() == ["aiokafka.AIOKafkaConsumer: no _isolation_level"]
+@pytest.mark.parametrize(
+    "ours",
+    [
+        transport.FrameSchema,
+        transport.FrameConsumerThread,
+        transport.FrameConsumer,
+        UserTable,
+        WorkerApp,
+        _Worker,
+    ],
+)
+def test_every_method_that_is_overridden_is_checked(ours: type) -> None:
+    stubs = set(Collection.__abstractmethods__)
+    checked = {name for owner, name in faust_contract._SIGNATURES if issubclass(ours, owner)}
+    overridden = {
+        name
+        for name, method in vars(ours).items()
+        if inspect.isfunction(method) and name != "__init__" and any(name in vars(base) for base in ours.__mro__[1:])
+    }
+    assert overridden - stubs <= checked
 
 
 def test_every_difference_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", _OtherConsumer)
+    monkeypatch.setitem(faust_contract._ATTRIBUTES, aiokafka.AIOKafkaConsumer, ("_isolation",))
     monkeypatch.setattr(Recovery, "flush_buffers", lambda self, force: None)
     monkeypatch.delattr(Recovery, "need_recovery")
     monkeypatch.setattr(faust_contract, "version", lambda name: "0")

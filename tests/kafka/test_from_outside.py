@@ -29,7 +29,7 @@ def _needs(program: str) -> pytest.MarkDecorator:
 
 
 def _shop() -> Any:
-    return itertools.islice(simulate(seed=3, users=40, start_ms=1_790_000_000_000), EVENTS)
+    return itertools.islice(simulate(seed=3, users=40, start_ms=1_767_225_600_000), EVENTS)
 
 
 @_needs("kcat")

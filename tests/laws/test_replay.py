@@ -26,7 +26,7 @@ KILLS = 5
 
 
 def _loaded() -> list[ShopEvent]:
-    return list(itertools.islice(simulate(seed=7, users=3_000, start_ms=1_790_000_000_000), EVENTS))
+    return list(itertools.islice(simulate(seed=7, users=3_000, start_ms=1_767_225_600_000), EVENTS))
 
 
 def _of_another_app(settings: Settings, suffix: str, data_dir: Path) -> Settings:
