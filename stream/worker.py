@@ -109,3 +109,7 @@ def set_up_logging(level: str) -> None:
     if level != "debug":
         for noisy in ("faust", "mode", "aiokafka"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        # An error to aiokafka, and tried again at once: the first worker of a new broker always meets it.
+        logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
+            lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()
+        )

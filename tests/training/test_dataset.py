@@ -109,7 +109,7 @@ def test_changing_the_future_changes_no_feature_before_it(week: Runs) -> None:
     )
     assert 0 < future.sum() < len(week.raw)
     for before, after in zip((*one.features, *one.outcome), (*other.features, *other.outcome), strict=True):
-        np.testing.assert_array_equal(before[~future], after[~future])
+        np.testing.assert_array_equal(np.asarray(before)[~future], np.asarray(after)[~future])
     assert (one.features.real[future] != other.features.real[future]).any()
 
 
