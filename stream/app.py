@@ -24,8 +24,8 @@ from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
 from stream.table import Table
 
-# Frames that Faust queues per agent; each is a poll's worth of records of one topic partition.
-_AGENT_QUEUE_FRAMES = 16
+# Messages that Faust queues per agent; each is what a poll brought of a topic.
+_AGENT_QUEUE_MESSAGES = 16
 _OBSERVE_SECS = 1.0
 # Faust asks for commits so many times an interval; each partition has its own turn.
 _COMMIT_TURNS = 8
@@ -43,9 +43,10 @@ class WorkerApp(FrameApp):
         try:
             await self.committer.quiesce()
             await self.committer.checkpoint()
-        finally:
-            await super().on_stop()
-            await self.committer.close()
+        except Exception as error:  # raised from here, it would leave Faust's threads running
+            self.log.warning("stopping without a last checkpoint: %s", error)
+        await super().on_stop()
+        await self.committer.close()
 
 
 def build_app(settings: Settings) -> WorkerApp:
@@ -68,9 +69,10 @@ def build_app(settings: Settings) -> WorkerApp:
         topic_disable_leader=True,
         topic_partitions=None,
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=_AGENT_QUEUE_FRAMES,
+        stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        table_standby_replicas=0,  # each would be restored as an active one is; a move restores from the changelog
         broker_max_poll_records=settings.poll_max_records,
         broker_commit_interval=settings.checkpoint_interval_ms / 1000.0 / _COMMIT_TURNS,
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
@@ -126,6 +128,7 @@ def build_app(settings: Settings) -> WorkerApp:
             store=store,
             on_assigned=loop.assigned,
             on_recovered=loop.recovered,
+            on_restoring=loop.restoring,
         )
     )
     for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):

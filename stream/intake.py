@@ -1,9 +1,9 @@
 """What waits to be scored: decoded frames in, micro-batches out, and the offsets that may be committed once they are
 applied.
 
-Frames are put on the event loop's thread; everything else happens on the scoring thread. An event of a user who has
-had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets, so others
-may overtake, and a commit stops before the first event not applied.
+Frames are put, started and counted on the event loop's thread; they are taken on the scoring thread. An event of a user
+who has had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets,
+so others may overtake, and a commit stops before the first event not applied.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DecodedFrame(NamedTuple):
 
 
 class Intake:
-    """Queues of all owned partitions. `put` may be called from another thread than the rest."""
+    """Queues of all owned partitions. `put`, `waiting` and `holds_any` may be called from another thread."""
 
     def __init__(self, *, hold_max_ms: int) -> None:
         self._hold_max_ms = hold_max_ms
@@ -80,7 +80,7 @@ class Intake:
         taken = [self._deferred]
         room = n - len(self._deferred)
         self._deferred = EventBatch.concat([])
-        ready = {p: [(s, p) in at_end or self._gave_up(s, p, at_end, now_ms) for s in SOURCES] for p in self._merges}
+        ready = {p: [self._gave_up(s, p, at_end, now_ms) or (s, p) in at_end for s in SOURCES] for p in self._merges}
         # Two rounds: equal shares, so that a backlog in one partition delays no other; then what is left of the room.
         for share in (max(1, room // max(1, len(ready))), room):
             for partition, ends in ready.items():
@@ -95,7 +95,7 @@ class Intake:
         self._deferred = events
 
     def waiting(self) -> dict[Source, int]:
-        """Events per topic partition not yet taken."""
+        """Events per topic partition not yet taken; without those that were deferred."""
         waiting = {(s, p): q.waiting for p, merge in self._merges.items() for s, q in enumerate(merge.queues)}
         for frame in list(self._frames):
             source = (frame.source, frame.partition)

@@ -72,7 +72,9 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.carries_rebuilt = Counter(
-            "behaviour_carries_rebuilt", "users whose rolling sequence was run through a new model", registry=registry
+            "behaviour_carries_rebuilt_events",
+            "scored after their user's sequence was run through a new model",
+            registry=registry,
         )
         self.batch_events = Histogram(
             "behaviour_batch_events", "events of a micro-batch", buckets=_BATCH_EVENTS, registry=registry

@@ -111,11 +111,15 @@ class ScoringLoop:
         """Take the records of some topic partitions. Never waits; one with enough waiting is fetched no further."""
         if not self._open:
             return  # after revocation: they come again, here or elsewhere
-        for tp, records in frames:
-            frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
-            self._undecoded[frame.source, frame.partition] += len(records)
-            self._frames.append((tp, frame))
-        self._hold_back_the_full()
+        try:
+            for tp, records in frames:
+                frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
+                self._undecoded[frame.source, frame.partition] += len(records)
+                self._frames.append((tp, frame))
+            self._hold_back_the_full()
+        except Exception as error:
+            self._failed(error)  # nothing may be committed past a frame that is lost
+            raise
         if self._decoding_now is None or self._decoding_now.done():
             self._decoding_now = asyncio.create_task(self._decode_frames())
 
@@ -135,6 +139,7 @@ class ScoringLoop:
                     self._reach().delivered(tp)
                 self._wake.set()
         except Exception as error:
+            self._failed(error)
             self._fail(error)
 
     def _decode(self, frames: list[tuple[TP, Frame]]) -> list[DecodedFrame]:
@@ -155,13 +160,8 @@ class ScoringLoop:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            try:
-                while self._open and await asyncio.shield(self._score_one_batch()):
-                    pass
-            except Exception as error:
-                # Its events are taken, and were not applied or not sent: nothing after them may be committed.
-                self._failure = self._failure or error
-                raise
+            while self._open and await asyncio.shield(self._score_one_batch()):
+                pass
 
     async def _score_one_batch(self) -> bool:
         """Whether there may be more to do at once."""
@@ -170,10 +170,16 @@ class ScoringLoop:
                 return False
             sources = self._source_of
             at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
-            step = await _on(self._scoring, self._score, at_end)
-            if step.taken or step.rejects:
-                await self._published()
-                self._publishing = asyncio.create_task(self._publish(step))
+            try:
+                step = await _on(self._scoring, self._score, at_end)
+                if step.taken or step.rejects:
+                    await self._published()
+                    self._publishing = asyncio.create_task(self._publish(step))
+            except BaseException as error:
+                # Its events are taken, and were not applied or not sent. Said before the turn is given up: a checkpoint
+                # may be waiting for it.
+                self._failed(error)
+                raise
         self._hold_back_the_full()
         return bool(step.taken) and self._intake.holds_any()
 
@@ -230,7 +236,7 @@ class ScoringLoop:
                 try:
                     offsets = await self._checkpoint(partition)
                 except BaseException as error:
-                    self._failure = error
+                    self._failed(error)
                     raise
                 self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
@@ -244,6 +250,8 @@ class ScoringLoop:
         """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
         async with self._turn:
             await self._published()
+            if self._failure is not None:
+                return {}  # the batch that was waited for has failed
             prepared, positions = await _on(self._scoring, self._prepare, partition)
             outputs = self._publisher.take_unacknowledged()
         await asyncio.gather(*outputs)
@@ -273,7 +281,12 @@ class ScoringLoop:
             await self._published()
 
     async def assigned(self, partitions: set[int]) -> None:
-        """Own these partitions: forget all that is in memory, and fence their former owners."""
+        """Own these partitions: forget all that is in memory, and fence their former owners.
+
+        Raises what failed before: aiokafka swallows what a revocation raises, and nothing would ever be committed.
+        """
+        if self._failure is not None:
+            raise self._failure
         await self.quiesce()
         async with self._commit_turn, self._turn:
             self._ownership += 1
@@ -305,10 +318,18 @@ class ScoringLoop:
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
 
+    def restoring(self) -> None:
+        """Rows are being restored: that is progress too."""
+        self._progress_at = time.monotonic()
+
+    def _failed(self, error: BaseException) -> None:
+        """Commit nothing from here on; the first failure is the one that is told."""
+        self._failure = self._failure or error
+
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
         self._open = False
-        self._failure = self._failure or StateError("closed")
+        self._failed(StateError("closed"))
         async with self._turn:
             await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
         await self._checkpointer.close()
@@ -331,7 +352,8 @@ class ScoringLoop:
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._partitions))
         self._lag = sum(lag.values())
-        if not self._lag:
+        assigned_nothing = self._ownership > 0 and not self._partitions
+        if not self._lag and (self._open or assigned_nothing):  # a rebalance that never ends is not idleness
             self._progress_at = time.monotonic()
 
     def health(self) -> tuple[bool, dict[str, Any]]:

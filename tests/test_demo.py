@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -68,8 +69,23 @@ class Run:
         time.sleep(0.1)
 
 
-def test_the_demo_shows_scores_and_sums_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    demo = Run(tmp_path, "--seconds", "20")
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts a demo, which does not outlive a test that fails; its broker and worker end with it."""
+    runs: list[Run] = []
+
+    def start(*flags: str) -> Run:
+        runs.append(Run(tmp_path, *flags))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.process.kill()
+        run.process.wait()
+
+
+def test_the_demo_shows_scores_and_sums_up_and_leaves_nothing_behind(start: Callable[..., Run]) -> None:
+    demo = start("--seconds", "20")
     assert demo.end() == 0, demo.said()
     assert len(LINE.findall(demo.said())) >= 40  # up to 4 a second
     last = demo.said().splitlines()[-1]
@@ -83,8 +99,8 @@ def test_the_demo_shows_scores_and_sums_up_and_leaves_nothing_behind(tmp_path: P
 
 
 @pytest.mark.parametrize("moment", ["Starting a Kafka broker", "Simulating"])
-def test_ctrl_c_before_the_first_score_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
-    demo = Run(tmp_path)
+def test_ctrl_c_before_the_first_score_leaves_nothing_behind(start: Callable[..., Run], moment: str) -> None:
+    demo = start()
     demo.wait_for(moment)
     os.killpg(demo.process.pid, signal.SIGINT)
     assert demo.end() in (130, 0)  # 0: the first score was faster
@@ -92,8 +108,8 @@ def test_ctrl_c_before_the_first_score_leaves_nothing_behind(tmp_path: Path, mom
     assert demo.left_behind() == []
 
 
-def test_sigterm_ends_a_demo_with_scores_as_ctrl_c_does(tmp_path: Path) -> None:
-    demo = Run(tmp_path)
+def test_sigterm_ends_a_demo_with_scores_as_ctrl_c_does(start: Callable[..., Run]) -> None:
+    demo = start()
     demo.wait_for(LINE.pattern)
     demo.process.terminate()
     assert demo.end() == 0, demo.said()
@@ -101,8 +117,8 @@ def test_sigterm_ends_a_demo_with_scores_as_ctrl_c_does(tmp_path: Path) -> None:
     assert demo.left_behind() == []
 
 
-def test_a_worker_that_dies_ends_the_demo_with_its_log_kept(tmp_path: Path) -> None:
-    demo = Run(tmp_path)
+def test_a_worker_that_dies_ends_the_demo_with_its_log_kept(start: Callable[..., Run]) -> None:
+    demo = start()
     demo.wait_for(LINE.pattern)
     (worker,) = (child for child in psutil.Process(demo.process.pid).children() if "worker" in child.cmdline())
     worker.kill()

@@ -203,6 +203,18 @@ def test_a_source_that_cannot_be_read_holds_the_others_for_a_limited_time_and_is
     assert intake.holds_given_up == 1
 
 
+def test_the_limit_of_a_hold_counts_from_when_it_began_not_from_an_earlier_one() -> None:
+    intake = _intake(hold_max_ms=1_000)
+    reached = {(0, 0), (1, 0)}
+    _put(intake, _records(3))
+    assert len(intake.take(10, reached, 0)) == 0
+    assert len(intake.take(10, _read(), 1)) == 3  # purchases have been read to their end: the hold is over
+    _put(intake, _records(3, first=3))
+    assert len(intake.take(10, reached, 5_000)) == 0
+    assert len(intake.take(10, reached, 5_999)) == 0
+    assert len(intake.take(10, reached, 6_000)) == 3
+
+
 def test_waiting_counts_what_is_put_and_not_yet_taken() -> None:
     intake = _intake()
     _put(intake, _records(3))

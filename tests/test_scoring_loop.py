@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +11,10 @@ from typing import Any, cast
 import pytest
 from faust.types.tuples import TP
 
+from stream import events
 from stream.encode import Scored
 from stream.errors import StateError
-from stream.events import EventBatch, Reject
+from stream.events import EventBatch, Frame, Reject, TimeBounds
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
@@ -77,9 +79,14 @@ class _Checkpointer:
 
 
 class _Failing:
-    """A pipeline that fails in the middle of a batch."""
+    """A pipeline that fails in the middle of a batch, once it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def apply(self, events: EventBatch, lap: Any) -> tuple[Scored, EventBatch]:
+        assert self.go_on.wait(10)
         raise StateError("row: expected format 1, got 9")
 
 
@@ -144,6 +151,53 @@ async def test_a_batch_that_failed_is_not_committed_past(tmp_path: Path) -> None
     assert await loop.checkpoint() == {}
     assert checkpointer.offsets == {}
     assert not loop.health()[0]
+    await loop.close()
+
+
+async def test_a_checkpoint_that_waits_for_a_batch_does_not_commit_past_its_failure(tmp_path: Path) -> None:
+    failing = _Failing()
+    failing.go_on.clear()
+    loop, checkpointer = _loop(tmp_path, failing, _Publisher())
+    running = asyncio.create_task(_run(loop))
+    await asyncio.sleep(0.1)  # the batch is in flight
+    waiting = asyncio.create_task(loop.checkpoint())
+    await asyncio.sleep(0.05)
+    failing.go_on.set()
+    assert await waiting == {}
+    assert checkpointer.offsets == {}
+    with pytest.raises(StateError, match="got 9"):
+        await running
+    await loop.close()
+
+
+async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
+        if frame.records[0].offset == 0:
+            raise MemoryError("no room")
+        return events.decode(frame, bounds)
+
+    monkeypatch.setattr("stream.scoring_loop.decode", decode)
+    loop, checkpointer = _loop(tmp_path, None, _Publisher())
+    running = asyncio.create_task(_run(loop))
+    await asyncio.sleep(0.1)
+    loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3, 6)])])
+    await asyncio.sleep(0.1)
+    await loop.quiesce()
+    assert await loop.checkpoint() == {}
+    assert checkpointer.offsets == {}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await loop.close()
+
+
+async def test_after_a_failure_no_partition_is_taken_on(tmp_path: Path) -> None:
+    loop, _ = _loop(tmp_path, _Failing(), _Publisher())
+    with pytest.raises(StateError, match="got 9"):
+        await _run(loop)
+    with pytest.raises(StateError, match="got 9"):
+        await loop.assigned({0})
     await loop.close()
 
 

@@ -101,10 +101,8 @@ class Checkpointer:
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
         )
-        await producer.start()
+        await producer.start()  # has the id once it returns, which fences the former owner
         self._producers[partition] = producer
-        # aiokafka takes the id in the background; the former owner is fenced only once that is done.
-        await producer._txn_manager.wait_for_pid()
         await producer.partitions_for(self._settings.changelog_topic)  # else send_batch never learns of the topic
 
     async def _send(self, producer: AIOKafkaProducer, partition: int, batches: Sequence[Any]) -> int:

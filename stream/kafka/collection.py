@@ -34,8 +34,9 @@ class UserTable(Collection):
         store: RowStore,
         on_assigned: Callable[[set[int]], Awaitable[None]],
         on_recovered: Callable[[set[int]], Awaitable[None]],
+        on_restoring: Callable[[], None],
     ) -> None:
-        """`on_assigned` gets the owned partitions before recovery, `on_recovered` after it."""
+        """`on_assigned` gets the owned partitions before recovery, `on_recovered` after it, `on_restoring` in it."""
         super().__init__(
             app,
             name=name,
@@ -48,6 +49,7 @@ class UserTable(Collection):
         self._rows = store
         self._assigned = on_assigned
         self._recovered = on_recovered
+        self._restoring = on_restoring
 
     async def on_start(self) -> None:
         """Nothing: stock opens a store and declares the changelog; `topics` has made and checked it."""
@@ -81,6 +83,7 @@ class UserTable(Collection):
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Write recovered frames to the local copy."""
+        self._restoring()
         for event in batch:
             for tp, records in event.message.value:
                 self._rows.write(tp.partition, ((r.key, r.value) for r in records), records[-1].offset)

@@ -77,7 +77,7 @@ _SIGNATURES: dict[tuple[type, str], str] = {
 # What is read or set of their objects, by where it is first set.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     aiokafka.AIOKafkaConsumer: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription"),
-    aiokafka.AIOKafkaProducer: ("_sender", "_txn_manager"),
+    aiokafka.AIOKafkaProducer: ("_sender",),
     BatchBuilder: ("_builder", "_relative_offset"),
     TopicPartitionState: ("lso",),
     BaseConsumer: (

@@ -1,6 +1,6 @@
 """Scores and dead letters -> output topics, in prebuilt batches, to the source's own partition number.
 
-Batches are built on the scoring thread and sent from the event loop. At least once: they go out at once, outside any
+Batches are built where they are encoded, and sent from the event loop. At least once: they go out at once, outside any
 transaction, and are acknowledged before the rows they belong to are committed.
 """
 
@@ -40,7 +40,7 @@ class Publisher:
         self._unacknowledged: list[asyncio.Future[Any]] = []
 
     async def start(self) -> None:
-        """Connect, once; BrokerError is the caller's business: the broker answered a moment ago."""
+        """Connect, once. What aiokafka raises ends the worker: the broker answered a moment ago."""
         if self._producer is not None:
             return
         self._producer = AIOKafkaProducer(

@@ -135,11 +135,11 @@ class FrameConsumer(driver.Consumer):
     # -- what the scoring loop asks and says ---------------------------------------------------------------------------
 
     def delivered(self, tp: TP) -> None:
-        """Say that an agent has handed on a frame of this topic partition."""
+        """Say that a frame of this topic partition is decoded, and waits for its turn."""
         self._delivered[tp] += 1
 
     def at_end(self) -> frozenset[TP]:
-        """The topic partitions read to their end, with no frame on its way to an agent."""
+        """The topic partitions read to their end, with no frame on its way."""
         return frozenset(
             tp
             for tp, (position, end) in self._reach.items()
@@ -169,6 +169,10 @@ class FrameConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """One message per topic that had records, with its frames; of changelogs, one per topic partition."""
+        # The generation is read once the flow is on: a poll that had waited out a rebalance would take what it brings
+        # for another generation's, and drop the first rows of a recovery. Changelogs are never sought again.
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as stock
         generation = self.app.consumer_generation_id
         records, _ = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -300,8 +304,9 @@ class FrameConsumer(driver.Consumer):
     # -- recovery ------------------------------------------------------------------------------------------------------
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Seek changelog partitions, where recovery begins."""
-        await super().seek_wait(partitions)
+        """Seek changelog partitions, where recovery begins, with no fetch in flight across the seek."""
+        async with self._fetch_lock:
+            await super().seek_wait(partitions)
         self._recovery_seen.clear()
         self._recovery_generation = self.app.consumer_generation_id
 

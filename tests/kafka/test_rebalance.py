@@ -74,6 +74,12 @@ async def test_moves_under_load_lose_nothing_and_only_a_kill_repeats(
             await _until_scoring(alone, 4)
             load = tasks.create_task(_load(settings, stop))
             await asyncio.sleep(GOES_ON_SECS)
+            with running(second, tmp_path / "second.log") as visitor:
+                await _until_shared(alone, visitor)
+                await asyncio.sleep(GOES_ON_SECS)
+                assert await visitor.stop() == 0, visitor.said()
+            await _until_scoring(alone, 4)  # it restores, while it lives, what has moved on elsewhere
+            await asyncio.sleep(GOES_ON_SECS)
             with running(second, tmp_path / "second.log") as joined:
                 await _until_shared(alone, joined)
                 await asyncio.sleep(GOES_ON_SECS)
