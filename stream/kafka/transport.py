@@ -309,6 +309,9 @@ class FrameConsumer(driver.Consumer):
             await super().seek_wait(partitions)
         self._recovery_seen.clear()
         self._recovery_generation = self.app.consumer_generation_id
+        # Faust clears it only as it waits for the next row, up to 5 s later: a second rebalance within these would find
+        # its recovery ended before it had begun, and users without their rows.
+        cast(TableManager, self.app.tables).recovery.signal_recovery_end.clear()
 
     def _end_recovery_past_control_records(self) -> None:
         """End recovery where a changelog ends in the marker of a transaction, which is never delivered as a record.
