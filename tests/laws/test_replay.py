@@ -108,7 +108,8 @@ def _assert_equal(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> No
         carry = int(header["layers"]) * int(header["hidden"]) * 2 * 4
         assert found[key][:-carry] == row[:-carry]  # sequences, times, counts, offsets: bit for bit
         here, there = (np.frombuffer(value[-carry:], "<f4") for value in (found[key], row))
-        np.testing.assert_allclose(here, there, atol=1e-5, rtol=0)
+        # h lies within 1; c has no bounds, and at 37 the next float32 is 4e-6 away.
+        np.testing.assert_allclose(here, there, atol=1e-5, rtol=1e-5)
 
 
 def _assert_all_scored(
