@@ -35,7 +35,11 @@ _STOP_SECS = 60.0
 def run(settings: Settings) -> int:
     """Score until SIGTERM or SIGINT -> the exit code. Raises SettingsError where the worker must not start."""
     set_up_logging(settings.log_level)
-    claim = _claimed(settings.data_dir)
+    with _claimed(settings.data_dir):
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
     asyncio.run(_wait_and_check(settings))
     app = build_app(settings)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.committer.health)
@@ -54,7 +58,6 @@ def run(settings: Settings) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     finally:
         server.close()
-        claim.close()
 
 
 def _claimed(folder: Path) -> IO[bytes]:

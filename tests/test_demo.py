@@ -62,11 +62,19 @@ class Run:
 
     def left_behind(self) -> list[object]:
         """Processes that still live, and what is still in the temporary folder."""
-        return [*(c for c in self.children if c.is_running()), *(self.folder / "temporary").iterdir()]
+        return [*filter(_lives, self.children), *(self.folder / "temporary").iterdir()]
 
     def _look(self) -> None:
         self.children.update(psutil.Process(self.process.pid).children(recursive=True))
         time.sleep(0.1)
+
+
+def _lives(process: psutil.Process) -> bool:
+    # One that has ended, and that nobody has asked for its exit code yet, still has a number.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
