@@ -72,7 +72,7 @@ class Run:
 def _lives(process: psutil.Process) -> bool:
     # One that has ended, and that nobody has asked for its exit code yet, still has a number.
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -107,11 +107,11 @@ async def test_a_model_that_does_not_fit_its_card_or_is_a_pickle_refuses(
     tensor = r"\(\([\d, ]+\), torch\.float32\)"
     await asyncio.gather(
         _refused(
-            msgspec.structs.replace(settings, model=str(smaller)),
+            msgspec.structs.replace(settings, model=str(smaller), data_dir=tmp_path / "one"),
             rf"model {smaller}: expected \S+ as {tensor}, got {tensor}$",
         ),
         _refused(
-            msgspec.structs.replace(settings, model=str(pickled)),
+            msgspec.structs.replace(settings, model=str(pickled), data_dir=tmp_path / "other"),
             rf"model {pickled}: expected one of shoppers-h64, or a path to a \.safetensors file$",
         ),
     )
