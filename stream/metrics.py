@@ -11,6 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from stream.encode import Scored
+from stream.events import Reject
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 # Event time may lie days back, in a replay.
@@ -115,3 +118,28 @@ class Metrics:
         self.lag.clear()
         for (topic, partition), records in lag.items():
             self.lag.labels(topic, str(partition)).set(records)
+
+    def count_rejects(self, rejects: Sequence[Reject], topics: Sequence[str]) -> None:
+        """`topics` by source."""
+        for reject in rejects:
+            self.rejects.labels(reject.reason).inc()
+            self.events.labels(topics[reject.source], "rejected").inc()
+
+    def observe_scores(
+        self, scored: Scored, topics: Sequence[str], model: str, horizons: Sequence[str], now_ms: int
+    ) -> None:
+        """Count and distribute a batch's scores, published at `now_ms`; `topics` by source."""
+        if not len(scored):
+            return
+        events = scored.events
+        for source, n in enumerate(np.bincount(events["source"], minlength=len(topics)).tolist()):
+            self.events.labels(topics[source], "scored").inc(n)
+        self.batch_events.observe(len(scored))
+        self.late.inc(int(scored.late.sum()))
+        self.time_bounded.inc(int(events["time_bounded"].sum()))
+        self.carries_rebuilt.inc(int(scored.carry_rebuilt.sum()))
+        self.latency_seconds.observe("event", (now_ms - events["time_ms"]) / 1000.0)
+        self.latency_seconds.observe("produce", (now_ms - events["record_time_ms"]) / 1000.0)
+        for k, horizon in enumerate(horizons):
+            self.purchase_intent.observe(horizon, scored.intent[:, k].astype(np.float64))
+        self.anomaly.observe(model, scored.anomaly)

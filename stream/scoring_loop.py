@@ -3,8 +3,8 @@
 No waiting at low load, large batches under load. Agents only put frames here. A checkpoint takes its rows, offsets and
 outputs between two batches, so that they belong together; while it waits for the broker, scoring goes on.
 
-What happens on which thread: this class on the event loop; `_score` and `_snapshot` on the scoring thread, one at a
-time. `_decode` and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is
+What happens on which thread: this class on the event loop; `_score` and `_prepare` on the scoring thread, one at a
+time. Decoding and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is
 scored: that work is short of the interpreter lock, which the LSTM does not need.
 """
 
@@ -14,17 +14,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
+from stream.decoding import FrameDecoder
 from stream.encode import Scored, horizon_name
 from stream.errors import StateError
-from stream.events import SOURCES, Frame, Reject, TimeBounds, decode
+from stream.events import Frame, Reject, TimeBounds
 from stream.intake import DecodedFrame, Intake, Source
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Batch, Publisher
@@ -34,14 +34,10 @@ from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
+from stream.stages import Laps, on_thread
 from stream.table import Table
 
 logger = logging.getLogger(__name__)
-
-# The frames of a poll come one by one within this time; together they are one hand-over, one batch, one request.
-_GATHER_SECS = 0.001
-# Events; below it, decoding and encoding take the event loop 2 ms at most, and a hand-over to a thread costs as much.
-_WORTH_A_THREAD = 256
 
 
 class Reach(Protocol):
@@ -83,19 +79,20 @@ class ScoringLoop:
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._horizons = [horizon_name(secs) for secs in horizons_secs]
         self._reach, self._fail = reach, fail
-        self._bounds = TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms)
+        self._decoder = FrameDecoder(
+            TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
+            metrics,
+            on_decoded=self._decoded,
+            on_failed=self._decoding_failed,
+        )
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
-        self._decoding = ThreadPoolExecutor(1, "decoding")
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._encoding = ThreadPoolExecutor(1, "encoding")
         self._publishing: asyncio.Task[None] | None = None  # the batch scored last
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
         self._commit_turn = asyncio.Lock()  # a checkpoint or a change of ownership
         self._wake = asyncio.Event()
-        self._ownership = 0  # rises with every assignment
-        self._undecoded: Counter[Source] = Counter()  # records
-        self._frames: list[tuple[TP, Frame]] = []  # not yet given to the decoding thread
-        self._decoding_now: asyncio.Task[None] | None = None
+        self._assigned = False  # since the start, if perhaps nothing
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure: BaseException | None = None
         self._committed: dict[Source, Position] = {}
@@ -113,40 +110,21 @@ class ScoringLoop:
             return  # after revocation: they come again, here or elsewhere
         try:
             for tp, records in frames:
-                frame = Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1)
-                self._undecoded[frame.source, frame.partition] += len(records)
-                self._frames.append((tp, frame))
+                self._decoder.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
             self._hold_back_the_full()
         except Exception as error:
             self._failed(error)  # nothing may be committed past a frame that is lost
             raise
-        if self._decoding_now is None or self._decoding_now.done():
-            self._decoding_now = asyncio.create_task(self._decode_frames())
 
-    async def _decode_frames(self) -> None:
-        """Decode what was delivered, and what is meanwhile."""
-        await asyncio.sleep(_GATHER_SECS)
-        try:
-            while self._frames:
-                frames, self._frames = self._frames, []
-                ownership, records = self._ownership, sum(len(frame.records) for _, frame in frames)
-                decoded = await _on(self._decoding, self._decode, frames, size=records)
-                if ownership != self._ownership:
-                    continue  # partitions have changed hands meanwhile: it comes again
-                for (tp, frame), of_frame in zip(frames, decoded, strict=True):
-                    self._undecoded[frame.source, frame.partition] -= len(frame.records)
-                    self._intake.put(of_frame)
-                    self._reach().delivered(tp)
-                self._wake.set()
-        except Exception as error:
-            self._failed(error)
-            self._fail(error)
+    def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
+        for frame in frames:
+            self._intake.put(frame)
+            self._reach().delivered(TP(self._topic(frame.source), frame.partition))
+        self._wake.set()
 
-    def _decode(self, frames: list[tuple[TP, Frame]]) -> list[DecodedFrame]:
-        lap = _Laps(self._metrics)
-        decoded = [DecodedFrame(f.source, f.partition, f.next_offset, *decode(f, self._bounds)) for _, f in frames]
-        lap("decode")
-        return decoded
+    def _decoding_failed(self, error: Exception) -> None:
+        self._failed(error)
+        self._fail(error)
 
     def polled(self) -> None:
         """The consumer has polled: a topic may have been read to its end, and hold the others no longer."""
@@ -171,7 +149,7 @@ class ScoringLoop:
             sources = self._source_of
             at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
             try:
-                step = await _on(self._scoring, self._score, at_end)
+                step = await on_thread(self._scoring, self._score, at_end)
                 if step.taken or step.rejects:
                     await self._published()
                     self._publishing = asyncio.create_task(self._publish(step))
@@ -184,9 +162,11 @@ class ScoringLoop:
         return bool(step.taken) and self._intake.holds_any()
 
     def _score(self, at_end: set[Source]) -> _Step:
-        lap = _Laps(self._metrics)
+        lap = Laps(self._metrics)
         rejects = self._intake.absorb()
+        given_up = self._intake.holds_given_up
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
+        self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
         lap("merge")
         if not len(events):
             return _Step(0, Scored.none(), 0, rejects)
@@ -196,11 +176,17 @@ class ScoringLoop:
 
     async def _publish(self, step: _Step) -> None:
         now_ms = time.time_ns() // 1_000_000
-        await self._publisher.send(await _on(self._encoding, self._encode, step, now_ms, size=step.taken))
-        self._measure(step, now_ms)
+        records = step.taken + len(step.rejects)
+        await self._publisher.send(await on_thread(self._encoding, self._encode, step, now_ms, size=records))
+        self._metrics.count_rejects(step.rejects, self._settings.source_topics)
+        self._metrics.replayed.inc(step.taken - step.deferred - len(step.scored))
+        self._metrics.deferred.inc(step.deferred)
+        self._metrics.observe_scores(
+            step.scored, self._settings.source_topics, self._settings.model, self._horizons, now_ms
+        )
 
     def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
-        lap = _Laps(self._metrics)
+        lap = Laps(self._metrics)
         batches = self._publisher.build(step.scored, step.rejects, now_ms)
         lap("encode")
         return batches
@@ -252,7 +238,7 @@ class ScoringLoop:
             await self._published()
             if self._failure is not None:
                 return {}  # the batch that was waited for has failed
-            prepared, positions = await _on(self._scoring, self._prepare, partition)
+            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
             outputs = self._publisher.take_unacknowledged()
         await asyncio.gather(*outputs)
         if prepared is None:
@@ -289,9 +275,8 @@ class ScoringLoop:
             raise self._failure
         await self.quiesce()
         async with self._commit_turn, self._turn:
-            self._ownership += 1
-            self._undecoded.clear()
-            self._frames.clear()
+            self._assigned = True
+            self._decoder.clear()
             self._intake.clear()
             self._table.clear()
             self._committed.clear()
@@ -335,7 +320,7 @@ class ScoringLoop:
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()
-        self._decoding.shutdown()
+        self._decoder.close()
         self._scoring.shutdown()
         self._encoding.shutdown()
 
@@ -352,7 +337,7 @@ class ScoringLoop:
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._partitions))
         self._lag = sum(lag.values())
-        assigned_nothing = self._ownership > 0 and not self._partitions
+        assigned_nothing = self._assigned and not self._partitions
         if not self._lag and (self._open or assigned_nothing):  # a rebalance that never ends is not idleness
             self._progress_at = time.monotonic()
 
@@ -366,59 +351,13 @@ class ScoringLoop:
             "partitions": sorted(self._partitions),
         }
 
-    def _measure(self, step: _Step, now_ms: int) -> None:
-        metrics, topics, scored = self._metrics, self._settings.source_topics, step.scored
-        for reject in step.rejects:
-            metrics.rejects.labels(reject.reason).inc()
-            metrics.events.labels(topics[reject.source], "rejected").inc()
-        if not step.taken:
-            return
-        events = scored.events
-        for source, n in enumerate(np.bincount(events["source"], minlength=len(SOURCES)).tolist()):
-            metrics.events.labels(topics[source], "scored").inc(n)
-        metrics.replayed.inc(step.taken - step.deferred - len(scored))
-        if not len(scored):
-            return
-        metrics.batch_events.observe(len(scored))
-        metrics.deferred.inc(step.deferred)
-        metrics.late.inc(int(scored.late.sum()))
-        metrics.time_bounded.inc(int(events["time_bounded"].sum()))
-        metrics.carries_rebuilt.inc(int(scored.carry_rebuilt.sum()))
-        metrics.latency_seconds.observe("event", (now_ms - events["time_ms"]) / 1000.0)
-        metrics.latency_seconds.observe("produce", (now_ms - events["record_time_ms"]) / 1000.0)
-        for k, horizon in enumerate(self._horizons):
-            metrics.purchase_intent.observe(horizon, scored.intent[:, k].astype(np.float64))
-        metrics.anomaly.observe(self._settings.model, scored.anomaly)
-        if self._intake.holds_given_up:
-            metrics.holds_given_up.inc(self._intake.holds_given_up)
-            self._intake.holds_given_up = 0
-
     def _hold_back_the_full(self) -> None:
         limit = self._settings.buffer_max_events
         self._reach().set_full({TP(self._topic(s), p) for (s, p), n in self._waiting().items() if n >= limit})
 
     def _waiting(self) -> Counter[Source]:
         """Records per topic partition that were fetched and not yet taken."""
-        return self._undecoded + Counter(self._intake.waiting())
+        return self._decoder.waiting + Counter(self._intake.waiting())
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]
-
-
-async def _on(thread: ThreadPoolExecutor, function: Callable[..., Any], *args: Any, size: int = _WORTH_A_THREAD) -> Any:
-    """Call on the thread what has this many events to do; a little, here."""
-    if size < _WORTH_A_THREAD:
-        return function(*args)
-    return await asyncio.get_running_loop().run_in_executor(thread, function, *args)
-
-
-class _Laps:
-    """Times stages, each from the end of the one before."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics, self._at = metrics, time.perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._metrics.stage_seconds.labels(stage).observe(now - self._at)
-        self._at = now

@@ -118,6 +118,12 @@ async def _run(loop: ScoringLoop) -> None:
     await loop.run()
 
 
+async def _end(loop: ScoringLoop, running: asyncio.Task[None]) -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await loop.close()
+
+
 async def test_what_was_applied_and_sent_is_committed(tmp_path: Path) -> None:
     loop, checkpointer = _loop(tmp_path, None, _Publisher())
     running = asyncio.create_task(_run(loop))
@@ -125,10 +131,8 @@ async def test_what_was_applied_and_sent_is_committed(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
         assert not running.done()
         await loop.checkpoint()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
     assert loop.health()[0]
-    await loop.close()
+    await _end(loop, running)
 
 
 async def test_a_partition_is_committed_when_its_interval_is_over(tmp_path: Path) -> None:
@@ -139,9 +143,7 @@ async def test_a_partition_is_committed_when_its_interval_is_over(tmp_path: Path
     await asyncio.sleep(0.25)
     assert await loop.checkpoint_due() == {CLICKS: 3}
     assert checkpointer.offsets == {("clicks", 0): 3}
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await loop.close()
+    await _end(loop, running)
 
 
 async def test_a_batch_that_failed_is_not_committed_past(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
             raise MemoryError("no room")
         return events.decode(frame, bounds)
 
-    monkeypatch.setattr("stream.scoring_loop.decode", decode)
+    monkeypatch.setattr("stream.decoding.decode", decode)
     loop, checkpointer = _loop(tmp_path, None, _Publisher())
     running = asyncio.create_task(_run(loop))
     await asyncio.sleep(0.1)
@@ -187,9 +189,7 @@ async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
     await loop.quiesce()
     assert await loop.checkpoint() == {}
     assert checkpointer.offsets == {}
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await loop.close()
+    await _end(loop, running)
 
 
 async def test_after_a_failure_no_partition_is_taken_on(tmp_path: Path) -> None:
@@ -209,9 +209,7 @@ async def test_scores_that_could_not_be_sent_are_not_committed_past(tmp_path: Pa
         await loop.checkpoint()
     assert await loop.checkpoint() == {}
     assert checkpointer.offsets == {}
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await loop.close()
+    await _end(loop, running)
 
 
 async def test_nothing_is_committed_while_nothing_moved(tmp_path: Path) -> None:
@@ -220,4 +218,27 @@ async def test_nothing_is_committed_while_nothing_moved(tmp_path: Path) -> None:
     await loop.recovered({0})
     assert await loop.checkpoint() == {}
     assert checkpointer.offsets == {}
+    await loop.close()
+
+
+async def test_a_rebalance_that_never_ends_is_unhealthy_and_one_that_restores_rows_is_not(tmp_path: Path) -> None:
+    loop, _ = _loop(tmp_path, None, _Publisher(), health_stall_secs=1)
+    await loop.assigned({0})
+    loop.restoring()
+    loop.observe()
+    assert loop.health()[0]
+    await asyncio.sleep(1.1)
+    loop.observe()  # no lag is known, since nothing is read
+    assert not loop.health()[0]
+    loop.restoring()
+    assert loop.health()[0]
+    await loop.close()
+
+
+async def test_a_worker_that_was_assigned_nothing_is_healthy(tmp_path: Path) -> None:
+    loop, _ = _loop(tmp_path, None, _Publisher(), health_stall_secs=1)
+    await loop.assigned(set())
+    await asyncio.sleep(1.1)
+    loop.observe()
+    assert loop.health()[0]
     await loop.close()

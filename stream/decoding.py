@@ -1,0 +1,74 @@
+"""Frames on their way from the agents to the intake, decoded on a thread of their own while a batch is scored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from stream.events import Frame, TimeBounds, decode
+from stream.intake import DecodedFrame, Source
+from stream.metrics import Metrics
+from stream.stages import Laps, on_thread
+
+# The frames of a poll come one by one within this time; together they are one hand-over, one batch, one request.
+_GATHER_SECS = 0.001
+
+
+class FrameDecoder:
+    """Hands on what it is given, decoded, in the order in which it came. All calls are made on the event loop."""
+
+    def __init__(
+        self,
+        bounds: TimeBounds,
+        metrics: Metrics,
+        *,
+        on_decoded: Callable[[Sequence[DecodedFrame]], None],
+        on_failed: Callable[[Exception], None],
+    ) -> None:
+        self._bounds, self._metrics = bounds, metrics
+        self._on_decoded, self._on_failed = on_decoded, on_failed
+        self._thread = ThreadPoolExecutor(1, "decoding")
+        self._frames: list[Frame] = []  # not yet given to the thread
+        self._working: asyncio.Task[None] | None = None
+        self._cleared = 0  # times
+        self.waiting: Counter[Source] = Counter()  # records not yet handed on
+
+    def put(self, frame: Frame) -> None:
+        """Take a frame; never waits."""
+        self.waiting[frame.source, frame.partition] += len(frame.records)
+        self._frames.append(frame)
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work())
+
+    def clear(self) -> None:
+        """Forget what is not handed on; what is being decoded is dropped when it is done."""
+        self._cleared += 1
+        self._frames.clear()
+        self.waiting.clear()
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    async def _work(self) -> None:
+        """Decode what was put, and what is meanwhile."""
+        await asyncio.sleep(_GATHER_SECS)
+        try:
+            while self._frames:
+                frames, self._frames = self._frames, []
+                cleared, records = self._cleared, sum(len(frame.records) for frame in frames)
+                decoded = await on_thread(self._thread, self._decode, frames, size=records)
+                if cleared != self._cleared:
+                    continue
+                for frame in frames:
+                    self.waiting[frame.source, frame.partition] -= len(frame.records)
+                self._on_decoded(decoded)
+        except Exception as error:
+            self._on_failed(error)
+
+    def _decode(self, frames: list[Frame]) -> list[DecodedFrame]:
+        lap = Laps(self._metrics)
+        decoded = [DecodedFrame(f.source, f.partition, f.next_offset, *decode(f, self._bounds)) for f in frames]
+        lap("decode")
+        return decoded
