@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from stream.events import Frame, TimeBounds, decode
+from stream.events import SOURCES, Frame, TimeBounds, decode_all
 from stream.intake import DecodedFrame, Source
 from stream.metrics import Metrics
 from stream.stages import Laps, on_thread
@@ -17,7 +17,7 @@ _GATHER_SECS = 0.001
 
 
 class FrameDecoder:
-    """Hands on what it is given, decoded, in the order in which it came. All calls are made on the event loop."""
+    """Hands on what it is given, decoded, each topic partition in its order. All calls are made on the event loop."""
 
     def __init__(
         self,
@@ -69,6 +69,10 @@ class FrameDecoder:
 
     def _decode(self, frames: list[Frame]) -> list[DecodedFrame]:
         lap = Laps(self._metrics)
-        decoded = [DecodedFrame(f.source, f.partition, f.next_offset, *decode(f, self._bounds)) for f in frames]
+        decoded = []
+        for source in SOURCES:
+            if of_source := [frame for frame in frames if frame.source == source]:
+                for frame, parts in zip(of_source, decode_all(of_source, self._bounds), strict=True):
+                    decoded.append(DecodedFrame(source, frame.partition, frame.next_offset, *parts))
         lap("decode")
         return decoded

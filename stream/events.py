@@ -214,11 +214,20 @@ def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
 
     `order_ms` is the running maximum within the frame only; `merge` carries it on.
     """
-    events, records, rejects = _parsed(frame)
-    codes = _CODES[frame.source]
+    return decode_all([frame], bounds)[0]
+
+
+def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventBatch, list[Reject]]]:
+    """What `decode` makes of each frame; all are of one source.
+
+    At once: the arrays of a frame cost 60 us, however few its records are, and a poll brings one per topic partition.
+    """
+    source = frames[0].source
+    events, records, counts, rejects = _parsed(frames)
+    codes = _CODES[source]
     keys = [record.key for record in records]
     users = [event.user_id.encode() for event in events]
-    facts = _FACTS[frame.source](events)
+    facts = _FACTS[source](events)
     action = np.array([codes.get(event.event_name, 0) for event in events], np.uint8)
     time_ms = np.array([t if type(t) is int else _time_ms(t) for t in [e.event_time for e in events]], np.int64)
     amount = np.array([p if type(p) is float and p >= 0 else _amount(p) for p in facts.amount], np.float64)
@@ -227,7 +236,7 @@ def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
         good &= np.array([user == key for user, key in zip(users, keys, strict=True)], np.bool_)
 
     columns = np.empty(len(events), EVENT)
-    columns["source"], columns["partition"] = frame.source, frame.partition
+    columns["source"], columns["partition"] = source, np.repeat([frame.partition for frame in frames], counts)
     columns["offset"] = [record.offset for record in records]
     columns["record_time_ms"] = record_time_ms = np.array([record.timestamp for record in records], np.int64)
     bounded = (time_ms > record_time_ms + bounds.max_ahead_ms) | (time_ms < record_time_ms - bounds.max_behind_ms)
@@ -238,33 +247,44 @@ def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
     columns["category"] = [_hash32(category) for category in facts.category]
     columns["price"] = np.where(good, amount, nan)
     columns["event_hash"] = np.array([xxh3_64_intdigest(event.event_id.encode()) for event in events], np.uint64)
-    batch = EventBatch(columns, _objects(keys), _objects([event.event_id for event in events]))
-    if not good.all():
-        unfit = np.flatnonzero(~good).tolist()
-        rejects += [_reject(frame, records[i], *_unfit(events[i], records[i], codes, facts.amount[i])) for i in unfit]
-        rejects.sort(key=lambda reject: reject.offset)
-        batch = batch.take(good)
-    batch["order_ms"][:] = np.maximum.accumulate(batch["time_ms"])
-    return batch, rejects
+    everything = EventBatch(columns, _objects(keys), _objects([event.event_id for event in events]))
+
+    decoded, end = [], 0
+    for frame, count, refused in zip(frames, counts, rejects, strict=True):
+        start, end = end, end + count
+        batch, fit = everything.take(slice(start, end)), good[start:end]
+        if not fit.all():
+            batch = batch.take(fit)
+            for i in (start + np.flatnonzero(~fit)).tolist():
+                refused.append(_reject(frame, records[i], *_unfit(events[i], records[i], codes, facts.amount[i])))
+            refused.sort(key=lambda reject: reject.offset)
+        batch["order_ms"][:] = np.maximum.accumulate(batch["time_ms"])
+        decoded.append((batch, refused))
+    return decoded
 
 
-def _parsed(frame: Frame) -> tuple[list[Any], list[Record], list[Reject]]:
-    """The records that are JSON of the right shape, each beside its event; and the others."""
-    decode_one = _DECODERS[frame.source]
-    events, records, rejects = [], [], []
-    for record in frame.records:
-        value = record.value
-        try:
-            events.append(decode_one(value))  # type: ignore[arg-type]  # None: a TypeError
-            records.append(record)
-        except msgspec.ValidationError as error:
-            rejects.append(_reject(frame, record, "schema", str(error).replace("`", "")))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # nested 1,000 deep is no event
-            words = f"expected a JSON object in UTF-8, got {len(value or b'')} bytes that are none: {error}"
-            rejects.append(_reject(frame, record, "not_json", words))
-        except TypeError:
-            rejects.append(_reject(frame, record, "null_value", "expected a JSON object, got a null value"))
-    return events, records, rejects
+def _parsed(frames: Sequence[Frame]) -> tuple[list[Any], list[Record], list[int], list[list[Reject]]]:
+    """The records that are JSON of the right shape, each beside its event, how many per frame; its other records."""
+    decode_one = _DECODERS[frames[0].source]
+    events: list[Any] = []
+    records, counts, rejects = [], [], []
+    for frame in frames:
+        before, refused = len(events), []
+        for record in frame.records:
+            value = record.value
+            try:
+                events.append(decode_one(value))  # type: ignore[arg-type]  # None: a TypeError
+                records.append(record)
+            except msgspec.ValidationError as error:
+                refused.append(_reject(frame, record, "schema", str(error).replace("`", "")))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # nested 1,000 deep is no event
+                words = f"expected a JSON object in UTF-8, got {len(value or b'')} bytes that are none: {error}"
+                refused.append(_reject(frame, record, "not_json", words))
+            except TypeError:
+                refused.append(_reject(frame, record, "null_value", "expected a JSON object, got a null value"))
+        counts.append(len(events) - before)
+        rejects.append(refused)
+    return events, records, counts, rejects
 
 
 def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject, decode
+from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject, decode, decode_all
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame
 
 
@@ -203,3 +203,21 @@ def test_no_json_at_all_raises(fields: dict[str, object]) -> None:
 def test_a_frame_without_an_event_is_an_empty_batch() -> None:
     assert len(decode(Frame(0, 0, [], 0), BOUNDS)[0]) == 0
     assert len(EventBatch.concat([])) == 0
+
+
+# Good, and bad at each of the places where a record is refused.
+_KINDS = (_with(), _with(event_name="tap"), _with(price=1e308), _with(event_time="soon"), b"nope", None)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.sampled_from(_KINDS), max_size=6)), min_size=1, max_size=5))
+def test_frames_decoded_together_are_what_each_is_alone(drawn: list[tuple[int, list[bytes | None]]]) -> None:
+    frames = [
+        Frame(0, partition, [FakeRecord(b"u1", v, 10 * i + n, START_MS - i) for n, v in enumerate(values)], 10 * i + 9)
+        for i, (partition, values) in enumerate(drawn)
+    ]
+    together = decode_all(frames, BOUNDS)
+    alone = [decode(one, BOUNDS) for one in frames]
+    for (batch, rejects), (its_batch, its_rejects) in zip(together, alone, strict=True):
+        assert rejects == its_rejects
+        assert batch.columns.tobytes() == its_batch.columns.tobytes()
+        assert (batch.key.tolist(), batch.event_id.tolist()) == (its_batch.key.tolist(), its_batch.event_id.tolist())

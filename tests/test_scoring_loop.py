@@ -175,12 +175,12 @@ async def test_a_checkpoint_that_waits_for_a_batch_does_not_commit_past_its_fail
 async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
-        if frame.records[0].offset == 0:
+    def decode_all(frames: list[Frame], bounds: TimeBounds) -> list[tuple[EventBatch, list[Reject]]]:
+        if frames[0].records[0].offset == 0:
             raise MemoryError("no room")
-        return events.decode(frame, bounds)
+        return events.decode_all(frames, bounds)
 
-    monkeypatch.setattr("stream.decoding.decode", decode)
+    monkeypatch.setattr("stream.decoding.decode_all", decode_all)
     loop, checkpointer = _loop(tmp_path, None, _Publisher())
     running = asyncio.create_task(_run(loop))
     await asyncio.sleep(0.1)

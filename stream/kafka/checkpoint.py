@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from rocksdict import WriteBatch
 
 from stream.errors import StateError
-from stream.kafka.store import RowStore
+from stream.kafka.store import ROWS_AT_ONCE, RowStore
 from stream.settings import Settings
 
 Row = tuple[bytes, bytes]
@@ -32,7 +32,7 @@ class PreparedRows(NamedTuple):
     """Rows of one partition, ready to be written."""
 
     batches: Sequence[Any]  # closed, of the partition's producer
-    local: WriteBatch
+    local: Sequence[WriteBatch]
 
 
 class Checkpointer:
@@ -54,15 +54,17 @@ class Checkpointer:
         since every torch call gives the interpreter away, and has to wait for it after.
         """
         producer = self._producers[partition]
-        local, batch = self._store.new_write(), producer.create_batch()
-        batches = [batch]
-        for key, row in rows:
+        batch = producer.create_batch()
+        batches, local = [batch], []
+        for n, (key, row) in enumerate(rows):
+            if n % ROWS_AT_ONCE == 0:
+                local.append(write := self._store.new_write())
             if batch.append(key=key, value=row, timestamp=now_ms) is None:
                 batch.close()
                 batch = producer.create_batch()
                 batches.append(batch)
                 batch.append(key=key, value=row, timestamp=now_ms)
-            local.put(key, row)
+            write.put(key, row)
         batch.close()
         return PreparedRows(batches, local)
 

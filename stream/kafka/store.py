@@ -1,7 +1,8 @@
 """The local copy of the changelog: one RocksDB per partition, each with the changelog offset up to which it is a copy.
 
-It may lag behind the changelog, never lead it: rows and offset go in one write, after the transaction that published
-them.
+Its offset may lag behind the changelog, never lead it: rows are written after the transaction that published them, and
+the offset after the rows. What a crash takes from it, the next start reads again from the changelog, so that it keeps
+no log of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from stream.errors import SettingsError, StateError
 from stream.rows import PARTITION_KEY, PartitionRow
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 _OFFSET_KEY = b"\xfechangelog-offset"
 # A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
 _WRITE_BUFFER_BYTES = 16 << 20
+# Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
+ROWS_AT_ONCE = 256
 # RocksDB's words for a folder that another handle has; "block" and a folder's name have a "lock" in them too.
 _HELD = re.compile(r"While lock file|lock hold by current process")
 
@@ -54,23 +57,25 @@ class RowStore:
 
     @staticmethod
     def new_write() -> WriteBatch:
-        """An empty write, to be filled with `put` and `delete`."""
+        """An empty write, to be filled with `put` and `delete`; applied all or nothing."""
         return WriteBatch(raw_mode=True)
 
-    def apply(self, partition: int, write: WriteBatch, changelog_offset: int) -> None:
-        """Apply a write, and the changelog offset that it reaches up to, all or nothing."""
-        write.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
-        self._db(partition).write(write)
+    def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
+        """Apply writes, then the changelog offset that they reach up to."""
+        db = self._db(partition)
+        for write in writes:
+            db.write(write)
+        db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
-        """Put rows (None: delete) and the changelog offset that they reach up to, all or nothing."""
+        """Put rows (None: delete), then the changelog offset that they reach up to."""
         write = self.new_write()
         for key, row in rows:
             if row is None:
                 write.delete(key)
             else:
                 write.put(key, row)
-        self.apply(partition, write, changelog_offset)
+        self.apply(partition, [write], changelog_offset)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
@@ -108,7 +113,7 @@ class RowStore:
         path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return Rdict(str(path), _options())
+            return _open_at(path)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
@@ -119,11 +124,15 @@ class RowStore:
             # A copy is worth nothing that cannot be read: the changelog makes another.
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
-            return Rdict(str(path), _options())
+            return _open_at(path)
 
 
-def _options() -> Options:
+def _open_at(path: Path) -> Rdict:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    return options
+    without_log = WriteOptions()
+    without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
+    db = Rdict(str(path), options)
+    db.set_write_options(without_log)
+    return db
