@@ -1,24 +1,32 @@
-"""How fast the core alone is on this machine: one thread, no Kafka. A worker's figures are read beside it, since a
-shared machine is half as fast again from one minute to the next."""
+"""What this machine could do, were there nothing but the core: no Kafka, a process per CPU, all at once.
+
+The figures of a worker are read beside it. Shared CPUs are half as fast again from one minute to the next, and two of
+them may be one that is shared by two.
+"""
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
+import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 
 import torch
 from xxhash import xxh3_64_intdigest
 
 from stream import model_file
 from stream.encode import Encoder
-from stream.events import SOURCES, Frame, Record, TimeBounds, decode_all
+from stream.events import SOURCES, Frame, Record, TimeBounds, decode
 from stream.intake import DecodedFrame, Intake
 from stream.pipeline import Pipeline
 from stream.scorer import Scorer, pick_device
 from stream.settings import Settings
 from stream.shop_event import ROLES, ShopEvent
+from stream.simulator.shoppers import simulate
 from stream.table import Table
 
 
@@ -30,8 +38,31 @@ class _Record:
     timestamp: int
 
 
-def core_events_per_second(settings: Settings, events: Sequence[ShopEvent]) -> float:
-    """Events per second from records to score records, in batches of the settings' size."""
+# Two or three seconds of work.
+_EVENTS = 200_000
+
+
+def machine_events_per_second(settings: Settings, *, seed: int, users: int, start_ms: int) -> float:
+    """Events per second of one process per CPU, all at once, each with events and users of its own: their sum."""
+    cpus = os.cpu_count() or 1
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(cpus, initializer=_all_at_once, initargs=(spawn.Barrier(cpus),)) as processes:
+        return sum(
+            processes.starmap(_core_events_per_second, [(settings, seed + n, users, start_ms) for n in range(cpus)], 1)
+        )
+
+
+_barrier: Barrier
+
+
+def _all_at_once(barrier: Barrier) -> None:
+    global _barrier  # noqa: PLW0603 - the pool's way to give a process something that cannot be pickled
+    _barrier = barrier
+
+
+def _core_events_per_second(settings: Settings, seed: int, users: int, start_ms: int) -> float:
+    """From records to score records, in one thread, in batches of the settings' size."""
+    events = list(itertools.islice(simulate(seed=seed, users=users, start_ms=start_ms), _EVENTS))
     torch.set_num_threads(settings.torch_threads)
     loaded, device = model_file.load(settings.model), pick_device(settings.device)
     sizes = loaded.card.sizes
@@ -60,11 +91,11 @@ def core_events_per_second(settings: Settings, events: Sequence[ShopEvent]) -> f
     bounds = TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms)
     polls = _polls(events, settings)
 
+    _barrier.wait()
     started = time.perf_counter()
     for poll in polls:
-        for frames in poll:
-            for frame, decoded in zip(frames, decode_all(frames, bounds), strict=True):
-                intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decoded))
+        for frame in poll:
+            intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, bounds)))
         intake.absorb()
         while len(taken := intake.take(settings.batch_max_events, at_end, 0)):
             scored, deferred = pipeline.apply(taken)
@@ -74,8 +105,8 @@ def core_events_per_second(settings: Settings, events: Sequence[ShopEvent]) -> f
     return len(events) / (time.perf_counter() - started)
 
 
-def _polls(events: Sequence[ShopEvent], settings: Settings) -> list[list[list[Frame]]]:
-    """What polls of a batch's size would bring: for each, the frames of each source."""
+def _polls(events: Sequence[ShopEvent], settings: Settings) -> list[list[Frame]]:
+    """What polls of a batch's size would bring."""
     offsets: defaultdict[tuple[int, int], int] = defaultdict(int)
     polls = []
     for start in range(0, len(events), settings.batch_max_events):
@@ -84,6 +115,5 @@ def _polls(events: Sequence[ShopEvent], settings: Settings) -> list[list[list[Fr
             place = ROLES.index(event.topic), xxh3_64_intdigest(event.key) % settings.partitions
             runs[place].append(_Record(event.key, event.value, offsets[place], event.time_ms))
             offsets[place] += 1
-        frames = [Frame(*place, run, offsets[place]) for place, run in runs.items()]
-        polls.append([of for source in SOURCES if (of := [frame for frame in frames if frame.source == source])])
+        polls.append([Frame(*place, run, offsets[place]) for place, run in runs.items()])
     return polls
