@@ -10,12 +10,13 @@ whatever else the machine is busy with.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ _SEED = 1
 # Their time begins so long ago: a million events are of 11 days, and a broker refuses records of the future.
 _DAYS_AGO = 60
 _DAY_MS = 86_400_000
+# Kafka's own default, by which workers begin together: without it the first to come takes everything, and gives half of
+# it back a moment later.
+_ALL_AT_ONCE = {"group.initial.rebalance.delay.ms": "3000"}
 _POLL_SECS = 0.1
 # Nothing scored for so long: the worker has failed, or the machine cannot do this.
 _STALL_SECS = 60.0
@@ -55,6 +59,7 @@ class Figures(msgspec.Struct, kw_only=True):
     events_per_second: float
     machine_events_per_second: float  # of the core alone on all CPUs; mean of before and after
     latency_ms: dict[str, float]
+    workers: int
     events: int
     latency_events: int
     latency_rate_per_second: float
@@ -62,11 +67,11 @@ class Figures(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
 
 
-def run(settings: Settings, *, events: int, rate_per_sec: float, seconds: float, say: Say) -> Figures:
-    """Both figures, on a broker and with a worker of their own."""
+def run(settings: Settings, *, workers: int, events: int, rate_per_sec: float, seconds: float, say: Say) -> Figures:
+    """Both figures, on a broker and with workers of their own."""
     with tempfile.TemporaryDirectory(prefix="behaviour-stream-bench-") as name:
         folder = Path(name)
-        with EmbeddedBroker(folder / "broker") as broker:
+        with EmbeddedBroker(folder / "broker", properties=_ALL_AT_ONCE) as broker:
             settings = msgspec.structs.replace(
                 settings, bootstrap_servers=broker.bootstrap_servers, metrics_port=0, retention_hours=-1
             )
@@ -75,15 +80,18 @@ def run(settings: Settings, *, events: int, rate_per_sec: float, seconds: float,
             backlog = _of_its_own(settings, "backlog", folder)
             say(f"simulating {events:,} events of up to {_USERS:,} shoppers")
             machine = [machine_events_per_second(settings, seed=_SEED, users=_USERS, start_ms=start_ms)]
-            per_second = asyncio.run(_throughput(backlog, itertools.islice(shop, events), folder, say))
+            per_second = asyncio.run(_throughput(backlog, workers, itertools.islice(shop, events), folder, say))
             machine += [machine_events_per_second(settings, seed=_SEED, users=_USERS, start_ms=start_ms)]
             steady = _of_its_own(settings, "steady", folder)
             say(f"{per_second:,.0f} events/s; now {rate_per_sec:,.0f} events/s for {seconds:.0f} s")
-            latency_ms = asyncio.run(_latency(steady, shop, rate_per_sec, seconds, folder))
+            latency_ms = asyncio.run(
+                _latency(steady, workers, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
+            )
     return Figures(
         events_per_second=round(per_second, 1),
         machine_events_per_second=round(sum(machine) / 2, 1),
         latency_ms={name: round(float(np.percentile(latency_ms, q)), 1) for name, q in _PERCENTILES.items()},
+        workers=workers,
         events=events,
         latency_events=len(latency_ms),
         latency_rate_per_second=rate_per_sec,
@@ -95,34 +103,32 @@ def run(settings: Settings, *, events: int, rate_per_sec: float, seconds: float,
 _PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9}
 
 
-async def _throughput(settings: Settings, shop: Iterable[ShopEvent], folder: Path, say: Say) -> float:
+async def _throughput(settings: Settings, workers: int, shop: Iterable[ShopEvent], folder: Path, say: Say) -> float:
     """Events per second from the first score to the last, with all events on the topics beforehand."""
     await _make_topics(settings)
     loaded = (await produce(shop, destination(settings))).events
-    say(f"{loaded:,} events are on the topics; starting a worker")
-    with WorkerProcess(settings, folder / "backlog.log") as worker:
-        worker.begin()
-        await _until_scored(settings, loaded, worker)
+    say(f"{loaded:,} events are on the topics; starting {workers} worker{'s' * (workers > 1)}")
+    with _workers(settings, workers, folder) as group:
+        await _until_scored(settings, loaded, group)
     async with _reader(settings) as consumer:
         return loaded / await _seconds_between(consumer, settings)
 
 
 async def _latency(
-    settings: Settings, shop: Iterable[ShopEvent], rate_per_sec: float, seconds: float, folder: Path
+    settings: Settings, workers: int, shop: Iterable[ShopEvent], folder: Path, *, rate_per_sec: float, seconds: float
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """[N] ms from a record's timestamp, set as it is sent, to its anomaly score's append."""
     await _make_topics(settings)
     n = int(rate_per_sec * seconds)
     events = list(itertools.islice(shop, n))
-    with WorkerProcess(settings, folder / "steady.log") as worker:
-        worker.begin()
+    with _workers(settings, workers, folder) as group:
         warm = int(rate_per_sec * _WARM_SECS)
         await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
-        await _until_scored(settings, 1000, worker)  # it is up
+        await _until_scored(settings, 1000, group)  # they are up
         warming = list(itertools.islice(shop, warm))
         await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
-        await _until_scored(settings, 1000 + warm + n, worker)
+        await _until_scored(settings, 1000 + warm + n, group)
     measured = {event.value for event in events}
     async with _reader(settings) as consumer:
         sent: dict[tuple[str, int, int], int] = {}
@@ -136,6 +142,24 @@ async def _latency(
             if (at := sent.get((topic, int(partition), int(offset)))) is not None:
                 found.append(record.timestamp - at)
     return np.array(found, np.float64)
+
+
+@contextlib.contextmanager
+def _workers(settings: Settings, n: int, folder: Path) -> Iterator[Sequence[WorkerProcess]]:
+    """Workers of one group that begin together, each with a folder and a log of its own."""
+    with contextlib.ExitStack() as stack:
+        group = [
+            stack.enter_context(
+                WorkerProcess(
+                    msgspec.structs.replace(settings, data_dir=settings.data_dir / str(i)),
+                    folder / f"{settings.app_id}-{i}.log",
+                )
+            )
+            for i in range(n)
+        ]
+        for worker in group:
+            worker.begin()
+        yield group
 
 
 def _of_its_own(settings: Settings, name: str, folder: Path) -> Settings:
@@ -164,18 +188,19 @@ async def _make_topics(settings: Settings) -> None:
     await topics.ensure(settings)
 
 
-async def _until_scored(settings: Settings, events: int, worker: WorkerProcess) -> None:
+async def _until_scored(settings: Settings, events: int, workers: Sequence[WorkerProcess]) -> None:
     partitions = _partitions(settings, settings.purchase_intent_topic, settings.anomaly_scores_topic)
     async with _reader(settings) as consumer:
         done, since = 0, time.monotonic()
         while done < 2 * events:
             await asyncio.sleep(_POLL_SECS)
-            worker.check()
+            for worker in workers:
+                worker.check()
             now = sum((await consumer.end_offsets(partitions)).values())
             if now > done:
                 done, since = now, time.monotonic()
             elif time.monotonic() - since > _STALL_SECS:
-                raise worker.failed(f"{done // 2:,} of {events:,} events scored, and none in {_STALL_SECS:.0f} s")
+                raise workers[0].failed(f"{done // 2:,} of {events:,} events scored, and none in {_STALL_SECS:.0f} s")
 
 
 async def _seconds_between(consumer: AIOKafkaConsumer, settings: Settings) -> float:
