@@ -61,13 +61,23 @@ class Figures(msgspec.Struct, kw_only=True):
     latency_ms: dict[str, float]
     workers: int
     events: int
+    latency_workers: int
     latency_events: int
     latency_rate_per_second: float
     machine: str
     settings: dict[str, Any]
 
 
-def run(settings: Settings, *, workers: int, events: int, rate_per_sec: float, seconds: float, say: Say) -> Figures:
+def run(
+    settings: Settings,
+    *,
+    workers: int,
+    latency_workers: int,
+    events: int,
+    rate_per_sec: float,
+    seconds: float,
+    say: Say,
+) -> Figures:
     """Both figures, on a broker and with workers of their own."""
     with tempfile.TemporaryDirectory(prefix="behaviour-stream-bench-") as name:
         folder = Path(name)
@@ -85,7 +95,7 @@ def run(settings: Settings, *, workers: int, events: int, rate_per_sec: float, s
             steady = _of_its_own(settings, "steady", folder)
             say(f"{per_second:,.0f} events/s; now {rate_per_sec:,.0f} events/s for {seconds:.0f} s")
             latency_ms = asyncio.run(
-                _latency(steady, workers, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
+                _latency(steady, latency_workers, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
             )
     return Figures(
         events_per_second=round(per_second, 1),
@@ -93,6 +103,7 @@ def run(settings: Settings, *, workers: int, events: int, rate_per_sec: float, s
         latency_ms={name: round(float(np.percentile(latency_ms, q)), 1) for name, q in _PERCENTILES.items()},
         workers=workers,
         events=events,
+        latency_workers=latency_workers,
         latency_events=len(latency_ms),
         latency_rate_per_second=rate_per_sec,
         machine=f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",

@@ -12,7 +12,7 @@ _OWN = ("bootstrap_servers", "data_dir", "metrics_host", "metrics_port", "retent
 
 
 @click.command("bench", short_help="how fast, and how soon, on this machine")
-@click.option("--workers", type=click.IntRange(1), help="Workers that share the partitions. [one per CPU]")
+@click.option("--workers", type=click.IntRange(1), help="Workers. [one per CPU; 1 for the latency run]")
 @click.option("--events", type=click.IntRange(1_000), default=1_000_000, help="Backlog to score. [1000000]")
 @click.option("--rate-per-sec", type=click.FloatRange(1), default=5_000.0, help="Rate of the latency run. [5000]")
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Length of the latency run. [60]")
@@ -40,6 +40,7 @@ def bench(
     figures = run(
         load(flags),
         workers=workers or os.cpu_count() or 1,
+        latency_workers=workers or 1,
         events=events,
         rate_per_sec=rate_per_sec,
         seconds=seconds,
