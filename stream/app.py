@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from stream import model_file
-from stream.encode import Encoder
+from stream.assembly import assemble
 from stream.intake import Intake
 from stream.kafka import faust_contract, transport
 from stream.kafka.checkpoint import Checkpointer
@@ -18,11 +18,9 @@ from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
 from stream.kafka.transport import FrameApp, FrameConsumer, FrameSchema
 from stream.metrics import Metrics
-from stream.pipeline import Pipeline
-from stream.scorer import Scorer, pick_device
+from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
-from stream.table import Table
 
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
@@ -56,7 +54,6 @@ def build_app(settings: Settings) -> WorkerApp:
     torch.set_num_threads(settings.torch_threads)
     loaded = model_file.load(settings.model)
     device = pick_device(settings.device)
-    sizes = loaded.card.sizes
 
     app = WorkerApp(
         settings.app_id,
@@ -89,33 +86,16 @@ def build_app(settings: Settings) -> WorkerApp:
         app.add_future(app.crash(error))
 
     store = RowStore(settings.data_dir)
-    table = Table(
-        sequence=settings.sequence_events,
-        layers=sizes.layers,
-        hidden=sizes.hidden,
-        model=loaded.hash64,
-        device=device,
-        fetch_rows=store.fetch,
-    )
-    encoder = Encoder(
-        topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons_secs=sizes.horizons_secs
-    )
+    core = assemble(settings, loaded, device, store.fetch)
     app.committer = loop = ScoringLoop(
         settings,
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms),
-        table=table,
-        pipeline=Pipeline(
-            table,
-            Scorer(loaded.model, device),
-            loaded.card.statistics,
-            loaded.card.normal_traffic,
-            max_steps=settings.batch_max_steps,
-        ),
-        publisher=Publisher(settings, encoder),
+        core=core,
+        publisher=Publisher(settings, core.encoder),
         checkpointer=Checkpointer(settings, store),
         store=store,
         metrics=metrics,
-        horizons_secs=sizes.horizons_secs,
+        horizons_secs=loaded.card.sizes.horizons_secs,
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )

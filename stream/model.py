@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
 
 from stream.events import ACTIONS
@@ -65,7 +66,7 @@ class BehaviourLSTM(nn.Module):
         """
         logits = self.next_event(before)
         parts = [
-            torch.logsumexp(part, dim=1) - part.gather(1, classes[:, i : i + 1]).squeeze(1)
+            cross_entropy(part, classes[:, i], reduction="none")
             for i, part in enumerate(logits.split(PART_CLASSES, dim=1))
         ]
         nats = torch.stack(parts, dim=1).clamp_min(0.0)  # -0.0 and the like, by rounding

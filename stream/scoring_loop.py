@@ -21,21 +21,20 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
-from stream.decoding import FrameDecoder
+from stream.assembly import Core
 from stream.encode import Scored, horizon_name
 from stream.errors import StateError
-from stream.events import Frame, Reject, TimeBounds
+from stream.events import Frame, Reject
+from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake, Source
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.merge import Position
 from stream.metrics import Metrics
-from stream.pipeline import Pipeline
 from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
-from stream.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +63,7 @@ class ScoringLoop:
         settings: Settings,
         *,
         intake: Intake,
-        table: Table,
-        pipeline: Pipeline,
+        core: Core,
         publisher: Publisher,
         checkpointer: Checkpointer,
         store: RowStore,
@@ -75,12 +73,12 @@ class ScoringLoop:
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._metrics = settings, metrics
-        self._intake, self._table, self._pipeline = intake, table, pipeline
+        self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._horizons = [horizon_name(secs) for secs in horizons_secs]
         self._reach, self._fail = reach, fail
         self._decoder = FrameDecoder(
-            TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
+            core.bounds,
             metrics,
             on_decoded=self._decoded,
             on_failed=self._decoding_failed,

@@ -11,8 +11,9 @@ import orjson
 import torch
 
 from stream.anomaly import fit
+from stream.decode import TimeBounds, decode
 from stream.encode import Scored
-from stream.events import CLICK_NAMES, EventBatch, Frame, TimeBounds, decode
+from stream.events import CLICK_NAMES, EventBatch, Frame
 from stream.features import Statistics
 from stream.model import BehaviourLSTM, Sizes
 from stream.pipeline import Pipeline

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream import encode
+from stream.decode import decode
 from stream.encode import (
     SCHEMA_VERSION,
     AnomalyScore,
@@ -28,7 +29,7 @@ from stream.encode import (
     horizon_name,
     json_schemas,
 )
-from stream.events import EVENT, EventBatch, Reject, decode
+from stream.events import EVENT, EventBatch, Reject
 from stream.features import PARTS
 from tests.shop import BOUNDS, FakeRecord, click, frame, pipeline, random_events, score_all
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject, decode, decode_all
+from stream.decode import decode, decode_all
+from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame
 
 

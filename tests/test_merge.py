@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.events import EventBatch, Reject, decode
+from stream.decode import decode
+from stream.events import EventBatch, Reject
 from stream.intake import DecodedFrame, Intake, Source
 from stream.merge import PartitionMerge, Position
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame

@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 from faust.types.tuples import TP
 
-from stream import events
-from stream.encode import Scored
+from stream import decode
+from stream.assembly import Core
+from stream.decode import TimeBounds
+from stream.encode import Encoder, Scored
 from stream.errors import StateError
-from stream.events import EventBatch, Frame, Reject, TimeBounds
+from stream.events import EventBatch, Frame, Reject
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
@@ -23,7 +25,7 @@ from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.scoring_loop import ScoringLoop
 from stream.settings import load
-from tests.shop import START_MS, click, pipeline
+from tests.shop import BOUNDS, START_MS, click, pipeline
 
 CLICKS = TP("clicks", 0)
 
@@ -98,8 +100,7 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) 
     loop = ScoringLoop(
         load(flags, environ={}),
         intake=Intake(hold_max_ms=60_000),
-        table=table,
-        pipeline=cast(Pipeline, scoring or good),
+        core=Core(BOUNDS, table, cast(Pipeline, scoring or good), cast(Encoder, None)),
         publisher=cast(Publisher, publisher),
         checkpointer=cast(Checkpointer, checkpointer),
         store=store,
@@ -178,9 +179,9 @@ async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
     def decode_all(frames: list[Frame], bounds: TimeBounds) -> list[tuple[EventBatch, list[Reject]]]:
         if frames[0].records[0].offset == 0:
             raise MemoryError("no room")
-        return events.decode_all(frames, bounds)
+        return decode.decode_all(frames, bounds)
 
-    monkeypatch.setattr("stream.decoding.decode_all", decode_all)
+    monkeypatch.setattr("stream.frame_decoder.decode_all", decode_all)
     loop, checkpointer = _loop(tmp_path, None, _Publisher())
     running = asyncio.create_task(_run(loop))
     await asyncio.sleep(0.1)

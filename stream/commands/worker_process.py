@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from stream.errors import BehaviourStreamError
-from stream.kafka.embedded import die_with_parent
+from stream.kafka.embedded import dying_with_parent
 from stream.settings import Settings, in_force
 
 # Torch and Faust take seconds to import: it does so while the broker starts, and a line lets it go on to be
@@ -32,12 +32,11 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command,
+                dying_with_parent(self._command),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # ctrl-C reaches the parent alone, which stops its worker before the broker
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
             )
         return self
 

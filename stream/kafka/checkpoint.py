@@ -18,14 +18,11 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from rocksdict import WriteBatch
 
 from stream.errors import StateError
+from stream.kafka.batches import BATCH_BYTES, Batches
 from stream.kafka.store import ROWS_AT_ONCE, RowStore
 from stream.settings import Settings
 
 Row = tuple[bytes, bytes]
-
-# Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of
-# rows.
-BATCH_BYTES = 512 << 10
 
 
 class PreparedRows(NamedTuple):
@@ -53,20 +50,14 @@ class Checkpointer:
         Called on the scoring thread: in another one it would slow the scoring down four times as long as it takes here,
         since every torch call gives the interpreter away, and has to wait for it after.
         """
-        producer = self._producers[partition]
-        batch = producer.create_batch()
-        batches, local = [batch], []
+        batches = Batches(self._producers[partition], now_ms)
+        local = []
         for n, (key, row) in enumerate(rows):
             if n % ROWS_AT_ONCE == 0:
                 local.append(write := self._store.new_write())
-            if batch.append(key=key, value=row, timestamp=now_ms) is None:
-                batch.close()
-                batch = producer.create_batch()
-                batches.append(batch)
-                batch.append(key=key, value=row, timestamp=now_ms)
+            batches.append(key, row)
             write.put(key, row)
-        batch.close()
-        return PreparedRows(batches, local)
+        return PreparedRows(batches.close(), local)
 
     async def commit(self, partition: int, rows: PreparedRows, offsets: Mapping[TopicPartition, int]) -> None:
         """Write rows and offsets of one partition, all or nothing.

@@ -6,11 +6,9 @@ second start on the same folder finds the topics of the first. It never outlives
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import random
-import signal
 import socket
 import struct
 import subprocess
@@ -20,7 +18,7 @@ import time
 import uuid
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -113,14 +111,22 @@ class EmbeddedBroker:
             self._log_start = log.tell()
             if not (self._directory / "storage" / "meta.properties").exists():  # what the format writes last
                 self._format(java, class_path, log)
+            command = [
+                java,
+                f"-Xmx{self._heap_mb}m",
+                *_JVM_FLAGS,
+                "-cp",
+                class_path,
+                "kafka.Kafka",
+                "server.properties",
+            ]
             self._process = subprocess.Popen(
-                [java, f"-Xmx{self._heap_mb}m", *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", "server.properties"],
+                dying_with_parent(command),
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # ctrl-C reaches the parent alone, which then stops the broker in order
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one call of libc, that takes no lock
             )
         try:
             self._wait_until_it_answers(self._process)
@@ -230,18 +236,20 @@ def _answers(port: int) -> bool:
         return False
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What the child runs before it is Java, so that a SIGKILLed parent leaves no broker. Linux only."""
+# Where `preexec_fn` would do the same, Python forks, and a ctrl-C that comes in one of its hooks around that is lost.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):  # else it died in between
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """The command (its program as a path), such that it ends with this process, even by SIGKILL. Linux only."""
     if not sys.platform.startswith("linux"):
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()  # found before the fork: the child must not load or lock
-
-    def arrange() -> None:
-        prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return arrange
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 if __name__ == "__main__":

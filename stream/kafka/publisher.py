@@ -16,10 +16,8 @@ from aiokafka import AIOKafkaProducer
 
 from stream.encode import Encoder, Scored, short_key
 from stream.events import Reject
-from stream.kafka.checkpoint import BATCH_BYTES
+from stream.kafka.batches import BATCH_BYTES, Batches
 from stream.settings import Settings
-
-_NO_HEADERS: list[Any] = []  # the builder takes nothing but a list
 
 
 class Batch(NamedTuple):
@@ -64,20 +62,20 @@ class Publisher:
 
     def build(self, scored: Scored, rejects: Sequence[Reject], now_ms: int) -> list[Batch]:
         """Two records per event and one per reject, in order, as closed batches."""
-        intent = _Batches(self._producer, self._settings.purchase_intent_topic, now_ms)
-        anomaly = _Batches(self._producer, self._settings.anomaly_scores_topic, now_ms)
+        outputs = _Outputs(self._producer, now_ms)
         rows = self._encoder.scores(scored, now_ms)
         # Events come in long runs of one partition, as they were taken.
         for partition, run in groupby(zip(scored.events["partition"].tolist(), rows, strict=True), itemgetter(0)):
-            add_intent, add_anomaly = intent.appender(partition), anomaly.appender(partition)
-            for _, (key, intent_value, anomaly_value) in run:
-                add_intent(key, intent_value)
-                add_anomaly(key, anomaly_value)
-        dead = _Batches(self._producer, self._settings.dead_letters_topic, now_ms)
+            add_intent = outputs.to(self._settings.purchase_intent_topic, partition)
+            add_anomaly = outputs.to(self._settings.anomaly_scores_topic, partition)
+            for _, (key, intent, anomaly) in run:
+                add_intent(key, intent)
+                add_anomaly(key, anomaly)
         for reject in rejects:
             value = self._encoder.dead_letter(reject, now_ms=now_ms, max_bytes=self._settings.dead_letter_max_bytes)
-            dead.appender(reject.partition % self._dead_letter_partitions)(short_key(reject.key), value)
-        return [*intent.close(), *anomaly.close(), *dead.close()]
+            add = outputs.to(self._settings.dead_letters_topic, reject.partition % self._dead_letter_partitions)
+            add(short_key(reject.key), value)
+        return outputs.close()
 
     async def send(self, batches: Iterable[Batch]) -> None:
         """Hand batches to the producer, in order; waits only for room in its buffer."""
@@ -91,48 +89,18 @@ class Publisher:
         return futures
 
 
-class _Batches:
-    """Fills batches of one topic, one at a time per partition."""
+class _Outputs:
+    """The batches of each topic partition that are being filled."""
 
-    def __init__(self, producer: Any, topic: str, now_ms: int) -> None:
-        self._producer, self._topic, self._now_ms = producer, topic, now_ms
-        self._open: dict[int, _Open] = {}
-        self._closed: list[Batch] = []
+    def __init__(self, producer: Any, now_ms: int) -> None:
+        self._producer, self._now_ms = producer, now_ms
+        self._batches: dict[tuple[str, int], Batches] = {}
 
-    def appender(self, partition: int) -> Callable[[bytes | None, bytes], None]:
-        """A function that appends a record to the partition, starting a new batch where one is full."""
-        now_ms = self._now_ms
-
-        def append(key: bytes | None, value: bytes) -> None:
-            at = self._open.get(partition) or self._start(partition)
-            if at.append(at.count, now_ms, key, value, _NO_HEADERS) is None:
-                self._close(partition)
-                at = self._start(partition)
-                at.append(at.count, now_ms, key, value, _NO_HEADERS)
-            at.count += 1
-
-        return append
+    def to(self, topic: str, partition: int) -> Callable[[bytes | None, bytes], None]:
+        """What appends a record to this topic partition."""
+        if (topic, partition) not in self._batches:
+            self._batches[topic, partition] = Batches(self._producer, self._now_ms)
+        return self._batches[topic, partition].append
 
     def close(self) -> list[Batch]:
-        for partition in list(self._open):
-            self._close(partition)
-        return self._closed
-
-    def _start(self, partition: int) -> _Open:
-        self._open[partition] = at = _Open(self._producer.create_batch())
-        return at
-
-    def _close(self, partition: int) -> None:
-        at = self._open.pop(partition)
-        at.batch._relative_offset = at.count
-        at.batch.close()
-        self._closed.append(Batch(self._topic, partition, at.batch))
-
-
-class _Open:
-    """A batch being filled, through the builder inside: aiokafka's own `append` costs three times as much."""
-
-    __slots__ = ("append", "batch", "count")
-
-    def __init__(self, batch: Any) -> None:
-        self.batch, self.append, self.count = batch, batch._builder.append, 0
+        return [Batch(*place, batch) for place, batches in self._batches.items() for batch in batches.close()]

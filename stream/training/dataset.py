@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream import features, sequences
-from stream.events import ACTIONS, SOURCES, Frame, TimeBounds, decode
+from stream.decode import TimeBounds, decode
+from stream.events import ACTIONS, SOURCES
 from stream.features import Features, Outcome, Statistics
 from stream.merge import PartitionMerge
 from stream.sequences import Ints, Packing
 from stream.shop_event import ROLES, ShopEvent
+from stream.shop_frames import ShopFrames
 from stream.table import raw_events
 
 Bools = NDArray[np.bool_]
@@ -28,14 +30,6 @@ Bools = NDArray[np.bool_]
 _PURCHASE = ACTIONS.index("purchase")
 # Record and event carry one and the same time here, so that any bound believes it.
 _BOUNDS = TimeBounds(max_ahead_ms=86_400_000, max_behind_ms=86_400_000)
-
-
-@dataclass(slots=True)
-class _Record:
-    key: bytes | None
-    value: bytes | None
-    offset: int
-    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +88,15 @@ class Chunk(NamedTuple):
 
 def runs(events: Iterable[ShopEvent]) -> Runs:
     """The runs of one shop's users, by user id. Raises ValueError for an event that serving would not accept."""
-    records: dict[str, list[_Record]] = {role: [] for role in ROLES}
-    for event in events:
-        topic = records[event.topic]
-        topic.append(_Record(event.key, event.value, len(topic), event.time_ms))
     merge = PartitionMerge()
-    for source, role in zip(SOURCES, ROLES, strict=True):
-        batch, rejects = decode(Frame(source, 0, records[role], len(records[role])), _BOUNDS)
+    for frame in ShopFrames().append(events):
+        batch, rejects = decode(frame, _BOUNDS)
         if rejects:
-            raise ValueError(f"{role}@{rejects[0].offset}: {rejects[0].error}; {len(rejects)} such records")
-        merge.queues[source].put(batch, len(records[role]))
-    merged = merge.take(sum(map(len, records.values())), at_end=[True] * len(SOURCES))
+            role, first = ROLES[frame.source], rejects[0]
+            raise ValueError(f"{role}@{first.offset}: {first.error}; {len(rejects)} such records")
+        merge.queues[frame.source].put(batch, frame.next_offset)
+    waiting = sum(queue.waiting for queue in merge.queues)
+    merged = merge.take(waiting, at_end=[True] * len(SOURCES))
     _, user = np.unique(merged.key, return_inverse=True)
     return Runs(raw_events(merged)[np.argsort(user, kind="stable")], np.bincount(user))
 

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 
 from stream import model_file
+from stream.assembly import assemble
+from stream.decode import TimeBounds, decode
 from stream.encode import Scored, horizon_name
-from stream.events import EventBatch, Frame, TimeBounds, decode
+from stream.events import EventBatch, Frame
 from stream.features import PARTS
 from stream.kafka.topics import TopicReport
-from stream.pipeline import Pipeline
-from stream.scorer import Scorer
 from stream.settings import Settings
 from stream.simulator.shoppers import simulate
-from stream.table import Table
 from tests.running import fill, read, running, scores, until_committed
 from tests.shop import no_rows
 
@@ -56,19 +55,8 @@ def _applied_order(published: Sequence[Mapping[str, Any]]) -> list[Where]:
 
 def _offline(settings: Settings, events: EventBatch) -> Scored:
     """One batch, one pipeline, no state before it, the shipped model."""
-    loaded = model_file.load(settings.model)
-    sizes, cpu = loaded.card.sizes, torch.device("cpu")
-    table = Table(
-        sequence=settings.sequence_events,
-        layers=sizes.layers,
-        hidden=sizes.hidden,
-        model=loaded.hash64,
-        device=cpu,
-        fetch_rows=no_rows,
-    )
-    pipeline = Pipeline(
-        table, Scorer(loaded.model, cpu), loaded.card.statistics, loaded.card.normal_traffic, max_steps=len(events)
-    )
+    whole = msgspec.structs.replace(settings, batch_max_steps=len(events))
+    pipeline = assemble(whole, model_file.load(settings.model), torch.device("cpu"), no_rows).pipeline
     scored, deferred = pipeline.apply(events)
     assert not len(deferred)
     return scored

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from stream.decode import TimeBounds, decode
 from stream.errors import SettingsError
-from stream.events import CLICK_NAMES, PURCHASE_NAMES, SEARCH_NAMES, Frame, TimeBounds, decode
+from stream.events import CLICK_NAMES, PURCHASE_NAMES, SEARCH_NAMES, Frame
 from stream.shop_event import ROLES, ShopEvent
 from stream.simulator.shoppers import simulate
 

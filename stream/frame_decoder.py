@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from stream.events import SOURCES, Frame, TimeBounds, decode_all
+from stream.decode import TimeBounds, decode_all
+from stream.events import SOURCES, Frame
 from stream.intake import DecodedFrame, Source
 from stream.metrics import Metrics
 from stream.stages import Laps, on_thread
