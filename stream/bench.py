@@ -1,16 +1,17 @@
 """Measures the whole job on an embedded broker: events in Kafka to scores in Kafka, with table, changelog, both
 outputs.
 
-Two figures: how fast a backlog is scored, and how soon a score follows its event at a steady rate. Both are read off
-the broker's own clock: score topics are made with LogAppendTime, so a score counts from when a subscriber could have
-it. The first stands beside what the core alone does on this machine, before and after: their ratio is the worker's,
-whatever else the machine is busy with.
+Two figures: how fast a backlog is scored, and how soon a score follows its event at a steady rate, where a worker has a
+CPU of its own. Both are read off the broker's own clock: score topics are made with LogAppendTime, so a score counts
+from when a subscriber could have it. The first stands beside what the core alone does on this machine, before and
+after: their ratio is the worker's, whatever else the machine is busy with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import platform
@@ -30,6 +31,7 @@ from stream.commands.worker_process import WorkerProcess
 from stream.core_speed import machine_events_per_second
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
+from stream.placement import Placement, keep
 from stream.settings import Settings, in_force
 from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
@@ -64,6 +66,7 @@ class Figures(msgspec.Struct, kw_only=True):
     latency_workers: int
     latency_events: int
     latency_rate_per_second: float
+    latency_cpus_apart: bool  # each worker had a CPU of its own, and all else the others
     machine: str
     settings: dict[str, Any]
 
@@ -94,8 +97,11 @@ def run(
             machine += [machine_events_per_second(settings, seed=_SEED, users=_USERS, start_ms=start_ms)]
             steady = _of_its_own(settings, "steady", folder)
             say(f"{per_second:,.0f} events/s; now {rate_per_sec:,.0f} events/s for {seconds:.0f} s")
+            placement = Placement.of(latency_workers)
+            for pid in (broker.pid, os.getpid()):
+                keep(pid, placement.others)
             latency_ms = asyncio.run(
-                _latency(steady, latency_workers, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
+                _latency(steady, latency_workers, placement, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
             )
     return Figures(
         events_per_second=round(per_second, 1),
@@ -106,6 +112,7 @@ def run(
         latency_workers=latency_workers,
         latency_events=len(latency_ms),
         latency_rate_per_second=rate_per_sec,
+        latency_cpus_apart=bool(placement.workers),
         machine=f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",
         settings=in_force(settings),
     )
@@ -126,17 +133,27 @@ async def _throughput(settings: Settings, workers: int, shop: Iterable[ShopEvent
 
 
 async def _latency(
-    settings: Settings, workers: int, shop: Iterable[ShopEvent], folder: Path, *, rate_per_sec: float, seconds: float
+    settings: Settings,
+    workers: int,
+    placement: Placement,
+    shop: Iterable[ShopEvent],
+    folder: Path,
+    *,
+    rate_per_sec: float,
+    seconds: float,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """[N] ms from a record's timestamp, set as it is sent, to its anomaly score's append."""
     await _make_topics(settings)
     n = int(rate_per_sec * seconds)
     events = list(itertools.islice(shop, n))
     with _workers(settings, workers, folder) as group:
+        for worker, cpus in zip(group, placement.workers, strict=bool(placement.workers)):
+            keep(worker.pid, cpus)
         warm = int(rate_per_sec * _WARM_SECS)
         await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
         await _until_scored(settings, 1000, group)  # they are up
         warming = list(itertools.islice(shop, warm))
+        gc.freeze()  # a look at all these events would stop the load for half a second
         await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await _until_scored(settings, 1000 + warm + n, group)

@@ -25,7 +25,8 @@ def bench(
 
     First a backlog that is on the topics beforehand: events per second from the first score to the last, beside what
     the core alone (decode, merge, score, encode) does on all CPUs at once, which tells how fast the machine is just
-    now. Then a steady rate: milliseconds from an event's record to its score, by percentile. The clock is the broker's.
+    now. Then a steady rate, on Linux with the worker kept to a CPU of its own: milliseconds from an event's record to
+    its score, by percentile. The clock is the broker's.
 
     \b
       behaviour-stream bench

@@ -40,6 +40,10 @@ class WorkerProcess:
             )
         return self
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def begin(self) -> None:
         """The broker and the topics are there: score."""
         assert self._process.stdin is not None

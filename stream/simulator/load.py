@@ -155,12 +155,13 @@ async def _partitions(producer: AIOKafkaProducer, destination: Destination) -> i
 class _Lane:
     """A topic partition: the batch in build, and the delivery of the one in flight."""
 
-    __slots__ = ("batch", "delivery", "partition", "topic")
+    __slots__ = ("batch", "deadline", "delivery", "partition", "topic")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
         self.batch: Any = None  # aiokafka's BatchBuilder
         self.delivery: asyncio.Future[Any] | None = None
+        self.deadline = 0.0  # of the delivery, by the event loop's clock
 
 
 class _Lanes:
@@ -189,8 +190,9 @@ class _Lanes:
 
     async def send_idle(self) -> bool:
         """Send what is in build wherever nothing is in flight, and say whether nothing is left in build."""
+        now = asyncio.get_running_loop().time()
         for lane in self._all:
-            if lane.batch is not None and (lane.delivery is None or lane.delivery.done()):
+            if lane.batch is not None and (lane.delivery is None or lane.delivery.done() or now > lane.deadline):
                 await self._send(lane)
         return all(lane.batch is None for lane in self._all)
 
@@ -205,15 +207,16 @@ class _Lanes:
     async def _send(self, lane: _Lane) -> None:
         await self._acknowledged(lane)
         lane.batch.close()
-        delivery = await self._producer.send_batch(lane.batch, lane.topic, partition=lane.partition)
-        lane.delivery = asyncio.ensure_future(asyncio.wait_for(delivery, _ACK_SECS))
+        lane.delivery = await self._producer.send_batch(lane.batch, lane.topic, partition=lane.partition)
         lane.delivery.add_done_callback(_look)
+        lane.deadline = asyncio.get_running_loop().time() + _ACK_SECS
         lane.batch = None
 
     async def _acknowledged(self, lane: _Lane) -> None:
         try:
             if lane.delivery is not None:
-                await lane.delivery
+                async with asyncio.timeout_at(lane.deadline):
+                    await lane.delivery
         except (KafkaError, TimeoutError) as error:
             got = f"none in {_ACK_SECS:g} s" if isinstance(error, TimeoutError) else repr(error)
             raise BrokerError(
