@@ -31,7 +31,7 @@ from stream.commands.worker_process import WorkerProcess
 from stream.core_speed import machine_events_per_second
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
-from stream.placement import Placement, keep
+from stream.processes import Placement, keep
 from stream.settings import Settings, in_force
 from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
@@ -98,8 +98,7 @@ def run(
             steady = _of_its_own(settings, "steady", folder)
             say(f"{per_second:,.0f} events/s; now {rate_per_sec:,.0f} events/s for {seconds:.0f} s")
             placement = Placement.of(latency_workers)
-            for pid in (broker.pid, os.getpid()):
-                keep(pid, placement.others)
+            keep(broker.pid, placement.others)
             latency_ms = asyncio.run(
                 _latency(steady, latency_workers, placement, shop, folder, rate_per_sec=rate_per_sec, seconds=seconds)
             )
@@ -149,6 +148,7 @@ async def _latency(
     with _workers(settings, workers, folder) as group:
         for worker, cpus in zip(group, placement.workers, strict=bool(placement.workers)):
             keep(worker.pid, cpus)
+        keep(os.getpid(), placement.others)  # what comes after in this process is not measured
         warm = int(rate_per_sec * _WARM_SECS)
         await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
         await _until_scored(settings, 1000, group)  # they are up

@@ -21,7 +21,7 @@ class _Record:
 
 
 class ShopFrames:
-    """Topics of so many partitions, as long as their offsets are concerned."""
+    """Topics of so many partitions, of which it remembers how far they reach."""
 
     def __init__(self, partitions: int = 1) -> None:
         self._partitions = partitions
@@ -30,7 +30,8 @@ class ShopFrames:
     def append(self, events: Iterable[ShopEvent]) -> list[Frame]:
         """The frames of one poll that brings these events: one per topic partition that has any, the records in order.
 
-        A record's timestamp is its event's time. A user is in one partition number of all topics, if not in Kafka's.
+        A record's timestamp is its event's time. A user is in one partition number of all topics, if not in that of
+        Kafka's own hash.
         """
         runs: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
         for event in events:

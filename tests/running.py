@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -182,3 +183,12 @@ class _consumer:  # noqa: N801 - used as a function
 
     async def __aexit__(self, *exception: object) -> None:
         await self._consumer.stop()
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it has not ended."""
+    # One that has ended, and that nobody has asked for its exit code yet, still has a number.
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from stream.settings import ENV_PREFIX
+from tests.running import lives
 
 pytestmark = pytest.mark.broker
 
@@ -62,19 +63,11 @@ class Run:
 
     def left_behind(self) -> list[object]:
         """Processes that still live, and what is still in the temporary folder."""
-        return [*filter(_lives, self.children), *(self.folder / "temporary").iterdir()]
+        return [*filter(lives, self.children), *(self.folder / "temporary").iterdir()]
 
     def _look(self) -> None:
         self.children.update(psutil.Process(self.process.pid).children(recursive=True))
         time.sleep(0.1)
-
-
-def _lives(process: psutil.Process) -> bool:
-    # One that has ended, and that nobody has asked for its exit code yet, still has a number.
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from stream.errors import BehaviourStreamError
-from stream.kafka.embedded import dying_with_parent
+from stream.processes import dying_with_parent
 from stream.settings import Settings, in_force
 
 # Torch and Faust take seconds to import: it does so while the broker starts, and a line lets it go on to be

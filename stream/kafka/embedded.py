@@ -18,11 +18,12 @@ import time
 import uuid
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Self
 
 from stream.errors import BrokerError, SettingsError
+from stream.processes import dying_with_parent
 
 _KAFKA_VERSION = "4.4.0"
 # Kafka's own dependencies name no backend for its log; without one, the reason of a failed start would be lost.
@@ -237,22 +238,6 @@ def _answers(port: int) -> bool:
             return connection.recv(10)[4:] == struct.pack(">ih", 1, 0)  # after the size: correlation id, no error
     except OSError:
         return False
-
-
-# Where `preexec_fn` would do the same, Python forks, and a ctrl-C that comes in one of its hooks around that is lost.
-_DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-if os.getppid() == int(sys.argv[1]):  # else it died in between
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """The command (its program as a path), such that it ends with this process, even by SIGKILL. Linux only."""
-    if not sys.platform.startswith("linux"):
-        return list(command)
-    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 if __name__ == "__main__":
