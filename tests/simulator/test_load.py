@@ -21,6 +21,7 @@ from stream.simulator.shoppers import simulate
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 PARTITIONS = 3
+KEPT = {"retention.ms": "-1"}  # simulated records are months old: every 5 min the broker would delete them
 
 
 class Broker(Protocol):
@@ -32,7 +33,9 @@ async def new_topics(broker: Broker, *partitions: int) -> Destination:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topics[role], n, 1) for role, n in zip(ROLES, partitions, strict=True)])
+        await admin.create_topics(
+            [NewTopic(topics[role], n, 1, topic_configs=KEPT) for role, n in zip(ROLES, partitions, strict=True)]
+        )
     finally:
         await admin.close()
     return Destination(broker.bootstrap_servers, topics)
