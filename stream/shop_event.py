@@ -14,4 +14,5 @@ class ShopEvent(NamedTuple):
     topic: Role  # the source's role; settings say which topic plays it
     key: bytes  # the user id
     value: bytes  # one JSON object with Google Analytics 4's names
-    time_ms: int  # event time, as in `value`
+    sent_ms: int  # the record's own time; event time, in `value`, is the same, or earlier where the event is late
+    label: bytes | None = None  # JSON: which fraud it is part of; for a side topic or file, the scorer never sees it

@@ -36,6 +36,6 @@ class ShopFrames:
         runs: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
         for event in events:
             place = ROLES.index(event.topic), xxh3_64_intdigest(event.key) % self._partitions
-            runs[place].append(_Record(event.key, event.value, self._ends[place], event.time_ms))
+            runs[place].append(_Record(event.key, event.value, self._ends[place], event.sent_ms))
             self._ends[place] += 1
         return [Frame(*place, run, self._ends[place]) for place, run in runs.items()]

@@ -52,8 +52,8 @@ def test_a_recording_gives_every_row_once_in_time_order_or_counts_it(
     assert recording.left_out == left_out
     assert Counter(event["event_name"] for event in objects) == names
     assert recording.events == len(events) == len({event["event_id"] for event in objects})
-    assert all(event.time_ms == fields["event_time"] for event, fields in zip(events, objects, strict=True))
-    assert [event.time_ms for event in events] == sorted(event.time_ms for event in events)
+    assert all(event.sent_ms == fields["event_time"] for event, fields in zip(events, objects, strict=True))
+    assert [event.sent_ms for event in events] == sorted(event.sent_ms for event in events)
     assert all(
         (event.topic == "purchases") == (fields["event_name"] == "purchase")
         for event, fields in zip(events, objects, strict=True)
@@ -71,7 +71,7 @@ def test_rows_come_by_time_and_those_of_one_time_as_in_the_file(tmp_path: Path) 
         cat=[7, 7, 7, 7],
     )
     events = list(read_parquet(path))
-    assert [(event.key, event.time_ms) for event in events] == [(b"2", 1000), (b"4", 1000), (b"1", 2000), (b"3", 2000)]
+    assert [(event.key, event.sent_ms) for event in events] == [(b"2", 1000), (b"4", 1000), (b"1", 2000), (b"3", 2000)]
     assert [orjson.loads(event.value) for event in events[:2]] == [
         {
             "event_id": "taobao-1",

@@ -144,7 +144,7 @@ def replay(
     first = next(iter(recording), None)
     if first is None:
         raise SettingsError(f"{file}: none of its rows gives an event; left out: {_counts(recording.left_out)}")
-    begins = datetime.fromtimestamp(first.time_ms / 1000, UTC)
+    begins = datetime.fromtimestamp(first.sent_ms / 1000, UTC)
     click.echo(
         f"{file.name}: {recording.events:,} events of {recording.layout} from {begins:%Y-%m-%d %H:%M} UTC on; "
         f"rows left out: {_counts(recording.left_out)}"
@@ -154,7 +154,7 @@ def replay(
         Load(
             events=iter(recording),
             limit=recording.events,
-            start_ms=first.time_ms,
+            start_ms=first.sent_ms,
             speed=None if flat_out else speed if speed is not None else 1.0,
             record_time="own",
         ),

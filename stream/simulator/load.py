@@ -130,8 +130,8 @@ class _Recorded:
 
     def __call__(self, place: int, event: ShopEvent) -> float:
         if self._first_ms is None:
-            self._first_ms = event.time_ms
-        return (event.time_ms - self._first_ms) * self._per_ms
+            self._first_ms = event.sent_ms
+        return (event.sent_ms - self._first_ms) * self._per_ms
 
 
 async def _partitions(producer: AIOKafkaProducer, destination: Destination) -> int:
@@ -180,7 +180,7 @@ class _Lanes:
     async def append(self, event: ShopEvent, now_ms: int) -> None:
         """Waits only when the lane's batch is full and the one before it is not acknowledged yet."""
         lane = self._lanes[event.topic][self._place(event.key)]
-        timestamp = event.time_ms if self._own_time else now_ms
+        timestamp = event.sent_ms if self._own_time else now_ms
         if lane.batch is None:
             lane.batch = self._producer.create_batch()
         if lane.batch.append(timestamp=timestamp, key=event.key, value=event.value) is None:

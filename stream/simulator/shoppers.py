@@ -115,10 +115,10 @@ def _simulate(rng: Random, users: int, start_ms: int, end_ms: int | None) -> Ite
         if not waiting and visitor is not None:
             waiting, refund = _Session(rng, catalogue, visitor).run(time_ms)
             if refund is not None:
-                heappush(queue, (refund.time_ms, next(tie_break), None, [refund]))
+                heappush(queue, (refund.sent_ms, next(tie_break), None, [refund]))
         yield waiting.pop()
         if waiting:
-            heapreplace(queue, (waiting[-1].time_ms, number, visitor, waiting))
+            heapreplace(queue, (waiting[-1].sent_ms, number, visitor, waiting))
         elif visitor is not None:
             heapreplace(queue, (visitor.next_ms, number, visitor, waiting))
         else:

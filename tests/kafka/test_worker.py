@@ -231,7 +231,7 @@ def test_time_bounded_is_what_lies_beyond_the_limits_and_then_the_records_time_c
         sent = json.loads(event.value)
         found = values[sent["event_id"]]
         assert found["time_bounded"] == bounded, event
-        assert found["event_time_ms"] == (event.time_ms if bounded else sent["event_time"])
+        assert found["event_time_ms"] == (event.sent_ms if bounded else sent["event_time"])
     assert sum(value["time_bounded"] for value in values.values()) == sum(BOUNDED.values())
     assert _metric(run.first, "behaviour_time_bounded_events_total") == sum(BOUNDED.values())
 

@@ -80,7 +80,7 @@ async def test_every_event_arrives_once_with_its_own_time_and_each_users_in_orde
         expected, got = defaultdict(list), defaultdict(list)
         for event in events:
             if event.topic == role:
-                expected[event.key].append((event.value, event.time_ms))
+                expected[event.key].append((event.value, event.sent_ms))
         for record in found[role]:
             got[record.key].append((record.value, record.timestamp))
         assert got == expected

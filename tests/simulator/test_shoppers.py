@@ -36,7 +36,7 @@ def events() -> list[ShopEvent]:
 
 @pytest.fixture(scope="module")
 def objects(events: list[ShopEvent]) -> list[dict[str, Any]]:
-    return [orjson.loads(event.value) | {"time_ms": event.time_ms} for event in events]
+    return [orjson.loads(event.value) | {"time_ms": event.sent_ms} for event in events]
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +70,18 @@ def test_a_shorter_run_is_the_beginning_of_a_longer_one() -> None:
     endless = list(itertools.islice(simulate(seed=1, users=200, start_ms=START_MS), len(short) + 1))
     assert short
     assert short == endless[:-1]
-    assert short[-1].time_ms < START_MS + DAY_MS <= endless[-1].time_ms
+    assert short[-1].sent_ms < START_MS + DAY_MS <= endless[-1].sent_ms
 
 
 def test_events_come_by_event_time_and_no_user_has_two_at_once(events: list[ShopEvent]) -> None:
     last: dict[bytes, int] = {}
     latest = START_MS
     for event in events:
-        assert event.time_ms >= latest
+        assert event.sent_ms >= latest
         if b'"refund"' not in event.value:  # a refund is the shop's doing, and may fall on any moment
-            assert event.time_ms > last.get(event.key, 0)
-            last[event.key] = event.time_ms
-        latest = event.time_ms
+            assert event.sent_ms > last.get(event.key, 0)
+            last[event.key] = event.sent_ms
+        latest = event.sent_ms
 
 
 def test_event_ids_are_unique(objects: list[dict[str, Any]]) -> None:
@@ -91,10 +91,10 @@ def test_event_ids_are_unique(objects: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("source", range(3))
 def test_the_scorer_reads_every_event_and_its_time(events: list[ShopEvent], source: int) -> None:
     mine = [event for event in events if event.topic == ROLES[source]]
-    records = [Record(event.key, event.value, offset, event.time_ms) for offset, event in enumerate(mine)]
+    records = [Record(event.key, event.value, offset, event.sent_ms) for offset, event in enumerate(mine)]
     batch, rejects = decode(Frame(source, 0, records, len(records)), TimeBounds(0, 0))
     assert not rejects
-    assert batch["time_ms"].tolist() == [event.time_ms for event in mine]
+    assert batch["time_ms"].tolist() == [event.sent_ms for event in mine]
     assert not batch["time_bounded"].any()
 
 
