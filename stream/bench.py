@@ -35,7 +35,8 @@ from stream.processes import Placement, keep
 from stream.settings import Settings, in_force
 from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 
 # Shoppers enough that a million events are of tens of thousands of users with a heavy tail, as in a shop's day.
 _USERS = 50_000
@@ -89,7 +90,7 @@ def run(
                 settings, bootstrap_servers=broker.bootstrap_servers, metrics_port=0, retention_hours=-1
             )
             start_ms = (int(time.time() * 1000) // _DAY_MS - _DAYS_AGO) * _DAY_MS
-            shop = simulate(seed=_SEED, users=_USERS, start_ms=start_ms)
+            shop = simulate(scenario.load(), seed=_SEED, users=_USERS, start_ms=start_ms)
             backlog = _of_its_own(settings, "backlog", folder)
             say(f"simulating {events:,} events of up to {_USERS:,} shoppers")
             machine = [machine_events_per_second(settings, seed=_SEED, users=_USERS, start_ms=start_ms)]

@@ -23,7 +23,8 @@ from stream.intake import DecodedFrame, Intake
 from stream.scorer import pick_device
 from stream.settings import Settings
 from stream.shop_frames import ShopFrames
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 
 # Two or three seconds of work.
 _EVENTS = 200_000
@@ -49,7 +50,7 @@ def _all_at_once(barrier: Barrier) -> None:
 
 def _core_events_per_second(settings: Settings, seed: int, users: int, start_ms: int) -> float:
     """From records to score records, in one thread, in batches of the settings' size."""
-    events = list(itertools.islice(simulate(seed=seed, users=users, start_ms=start_ms), _EVENTS))
+    events = list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), _EVENTS))
     torch.set_num_threads(settings.torch_threads)
     core = assemble(settings, model_file.load(settings.model), pick_device(settings.device), _no_rows)
     intake = Intake(hold_max_ms=settings.merge_hold_max_ms)

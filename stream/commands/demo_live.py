@@ -16,7 +16,8 @@ from stream.commands.load_run import destination
 from stream.commands.worker_process import WorkerProcess
 from stream.settings import Settings
 from stream.simulator.load import LoadReport, produce
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 
 _DAY_MS = 86_400_000
 _SIMULATED_DAY_SECS = 150
@@ -65,7 +66,7 @@ class Demo:
             "Scores of some: the probability of a purchase in 30 minutes and in 24 hours; how strange the event is, as "
             "the share of normal traffic that is less surprising; and the user's events so far."
         )
-        events = simulate(seed=now_ms, users=users, start_ms=start_ms, end_ms=now_ms)
+        events = simulate(scenario.load(), seed=now_ms, users=users, start_ms=start_ms, end_ms=now_ms)
         return await produce(
             self._scores.expecting(events),
             destination(self._settings),

@@ -87,6 +87,18 @@ async def check(settings: Settings) -> list[TopicReport]:
         return _checked(settings, wanted, await _find(admin, wanted), created=frozenset())
 
 
+async def ensure_beside(settings: Settings, name: str) -> None:
+    """Create a topic of that name, partitioned and kept as the source topics are, unless it is there."""
+    async with _admin(settings.bootstrap_servers) as admin:
+        wanted = _wanted(settings)[settings.source_topics[0]]
+        found = await _find(admin, {name: wanted, wanted.name: wanted})
+        if name not in found and wanted.name in found:
+            like = found[wanted.name]
+            await _create(
+                admin, [NewTopic(name, like.partitions, like.replication_factor, topic_configs=wanted.topic_configs)]
+            )
+
+
 async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, say: Callable[[str], None]) -> None:
     """Return once a broker answers; until then `say` so, at once and every 10 s. BrokerError after `timeout_secs`."""
     clock = time.monotonic

@@ -21,8 +21,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from stream.errors import BrokerError, SettingsError
-from stream.shop_event import ROLES, ShopEvent
+from stream.shop_event import ShopEvent
 
+LABELS = "labels"  # the role of the topic that `ShopEvent.label` goes to
 RATE_MAX = 10_000_000  # events/s; more than any machine does, so a typo
 _TICK_SECS = 0.005  # between looks at the clock: the evenness of a paced load, and what batching may add to latency
 _SLICE_EVENTS = 512  # appended between two turns of the event loop, some ms, so that sending goes on meanwhile
@@ -40,7 +41,7 @@ class Destination:
     """Where events go."""
 
     bootstrap_servers: str
-    topics: Mapping[str, str]  # role -> topic name
+    topics: Mapping[str, str]  # role -> topic name; LABELS may be one of them, else labels are not sent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,8 +138,7 @@ class _Recorded:
 async def _partitions(producer: AIOKafkaProducer, destination: Destination) -> int:
     """The partition count that the topics share; also makes the producer know their leaders."""
     counts: dict[str, int] = {}
-    for role in ROLES:
-        topic = destination.topics[role]
+    for role, topic in destination.topics.items():
         try:
             async with asyncio.timeout(_METADATA_SECS):
                 counts[topic] = len(await producer.partitions_for(topic))
@@ -172,21 +172,26 @@ class _Lanes:
     ) -> None:
         self._producer = producer
         self._own_time = record_time == "own"
-        self._lanes = {role: [_Lane(topics[role], p) for p in range(partitions)] for role in ROLES}
+        self._lanes = {role: [_Lane(topic, p) for p in range(partitions)] for role, topic in topics.items()}
         self._all = [lane for lanes in self._lanes.values() for lane in lanes]
         # As every Kafka client places a key, so that one user's events meet in one partition number of all topics
         self._place = lru_cache(_KEYS_CACHED)(lambda key: (murmur2(key) & 0x7FFF_FFFF) % partitions)
 
     async def append(self, event: ShopEvent, now_ms: int) -> None:
-        """Waits only when the lane's batch is full and the one before it is not acknowledged yet."""
-        lane = self._lanes[event.topic][self._place(event.key)]
+        """Waits only when a lane's batch is full and the one before it is not acknowledged yet."""
         timestamp = event.sent_ms if self._own_time else now_ms
+        await self._append(event.topic, event.key, event.value, timestamp)
+        if event.label is not None and LABELS in self._lanes:
+            await self._append(LABELS, event.key, event.label, timestamp)
+
+    async def _append(self, role: str, key: bytes, value: bytes, timestamp: int) -> None:
+        lane = self._lanes[role][self._place(key)]
         if lane.batch is None:
             lane.batch = self._producer.create_batch()
-        if lane.batch.append(timestamp=timestamp, key=event.key, value=event.value) is None:
+        if lane.batch.append(timestamp=timestamp, key=key, value=value) is None:
             await self._send(lane)
             lane.batch = self._producer.create_batch()
-            lane.batch.append(timestamp=timestamp, key=event.key, value=event.value)
+            lane.batch.append(timestamp=timestamp, key=key, value=value)
 
     async def send_idle(self) -> bool:
         """Send what is in build wherever nothing is in flight, and say whether nothing is left in build."""

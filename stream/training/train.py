@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from stream import anomaly, model_file
 from stream.features import Statistics
 from stream.model import BehaviourLSTM, Sizes
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from stream.training import dataset, evaluation
 from stream.training.dataset import Chunk, Examples, Runs
 
@@ -54,10 +55,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 def simulated(recipe: Recipe) -> tuple[Runs, Runs]:
     """(training, validation) runs. Whole shops go to one side, so validation is on prices that training never saw."""
-    end_ms = START_MS + recipe.days * _DAY_MS
+    normal, end_ms = scenario.only_honest(scenario.load()), START_MS + recipe.days * _DAY_MS
     shops = [
         # Recipes of two seeds have no shop in common.
-        dataset.runs(simulate(seed=_SHOPS_MAX * recipe.seed + n, users=recipe.users, start_ms=START_MS, end_ms=end_ms))
+        dataset.runs(
+            simulate(normal, seed=_SHOPS_MAX * recipe.seed + n, users=recipe.users, start_ms=START_MS, end_ms=end_ms)
+        )
         for n in range(recipe.shops)
     ]
     kept = max(1, round(_VALIDATION_SHARE * recipe.shops))

@@ -16,7 +16,8 @@ import pytest
 
 from stream.kafka.topics import TopicReport
 from stream.settings import Settings
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.running import fill, running, until_committed
 
 EVENTS = 300
@@ -29,7 +30,7 @@ def _needs(program: str) -> pytest.MarkDecorator:
 
 
 def _shop() -> Any:
-    return itertools.islice(simulate(seed=3, users=40, start_ms=1_767_225_600_000), EVENTS)
+    return itertools.islice(simulate(scenario.load(), seed=3, users=40, start_ms=1_767_225_600_000), EVENTS)
 
 
 @_needs("kcat")

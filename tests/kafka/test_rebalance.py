@@ -21,7 +21,8 @@ from stream import rows
 from stream.kafka.topics import TopicReport
 from stream.settings import Settings
 from stream.simulator.load import Destination, LoadReport, produce
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.running import Worker, read, running, until_committed
 
 EVENTS_PER_SEC, USERS = 2_000, 2_000
@@ -32,7 +33,7 @@ GOES_ON_SECS = 1.0  # less than a checkpoint interval, so that each move finds s
 
 async def _load(settings: Settings, stop: asyncio.Event) -> LoadReport:
     topics = dict(zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True))
-    events = simulate(seed=11, users=USERS, start_ms=START_MS)
+    events = simulate(scenario.load(), seed=11, users=USERS, start_ms=START_MS)
     destination = Destination(settings.bootstrap_servers, topics)
     return await produce(events, destination, rate_per_sec=EVENTS_PER_SEC, stop=stop)
 

@@ -27,7 +27,8 @@ from stream.kafka import topics as topics_module
 from stream.kafka.embedded import EmbeddedBroker
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.running import committed, ends, fill, read, running, until_committed
 
 START_MS = 1_700_000_000_000
@@ -59,7 +60,7 @@ HAND_MADE = [*LATE, *BOUNDED]
 
 
 def _simulated(first: int, last: int) -> list[ShopEvent]:
-    return list(itertools.islice(simulate(seed=3, users=USERS, start_ms=START_MS), first, last))
+    return list(itertools.islice(simulate(scenario.load(), seed=3, users=USERS, start_ms=START_MS), first, last))
 
 
 @dataclass(frozen=True)

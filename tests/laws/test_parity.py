@@ -20,7 +20,8 @@ from stream.events import EventBatch, Frame
 from stream.features import PARTS
 from stream.kafka.topics import TopicReport
 from stream.settings import Settings
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.running import fill, read, running, scores, until_committed
 from tests.shop import no_rows
 
@@ -67,7 +68,9 @@ async def test_offline_scoring_in_the_applied_order_equals_what_the_service_publ
 ) -> None:
     # Small batches and few steps: many cuts, and users whose events are deferred.
     settings = msgspec.structs.replace(settings, batch_max_events=64, batch_max_steps=4)
-    await fill(settings, itertools.islice(simulate(seed=5, users=USERS, start_ms=1_700_000_000_000), EVENTS))
+    await fill(
+        settings, itertools.islice(simulate(scenario.load(), seed=5, users=USERS, start_ms=1_700_000_000_000), EVENTS)
+    )
     with running(settings, tmp_path / "worker.log") as worker:
         await until_committed(settings, worker)
         _, metrics = await worker.get("/metrics")

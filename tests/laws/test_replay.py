@@ -18,7 +18,8 @@ from stream import rows
 from stream.kafka import topics as topics_module
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.running import Worker, committed, ends, fill, read, running, scores, until_committed
 
 EVENTS = 60_000
@@ -26,7 +27,7 @@ KILLS = 5
 
 
 def _loaded() -> list[ShopEvent]:
-    return list(itertools.islice(simulate(seed=7, users=3_000, start_ms=1_767_225_600_000), EVENTS))
+    return list(itertools.islice(simulate(scenario.load(), seed=7, users=3_000, start_ms=1_767_225_600_000), EVENTS))
 
 
 def _of_another_app(settings: Settings, suffix: str, data_dir: Path) -> Settings:

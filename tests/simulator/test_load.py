@@ -17,7 +17,8 @@ from stream.errors import BrokerError, SettingsError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.shop_event import ROLES, ShopEvent
 from stream.simulator.load import Destination, produce
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 PARTITIONS = 3
@@ -62,11 +63,11 @@ async def read_back(destination: Destination, events: int) -> dict[str, list[Con
 
 
 def first_events(n: int) -> list[ShopEvent]:
-    return list(itertools.islice(simulate(seed=5, users=300, start_ms=START_MS), n))
+    return list(itertools.islice(simulate(scenario.load(), seed=5, users=300, start_ms=START_MS), n))
 
 
 def endless() -> Iterator[ShopEvent]:
-    return simulate(seed=5, users=300, start_ms=START_MS)
+    return simulate(scenario.load(), seed=5, users=300, start_ms=START_MS)
 
 
 @pytest.mark.broker

@@ -11,9 +11,12 @@ from stream.features import Statistics
 from stream.rows import RAW_EVENT
 from stream.sequences import Ints
 from stream.shop_event import Role, ShopEvent
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from stream.training import dataset
 from stream.training.dataset import Labels, Runs
+
+NORMAL = scenario.only_honest(scenario.load())
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR_MS = 3_600_000
@@ -38,7 +41,7 @@ def labels_of(events: Sequence[tuple[str, str, int]], *, end: int = 10 * DAY_MS)
 @pytest.fixture(scope="module")
 def week() -> Runs:
     """A week of 200 shoppers, about 4,000 events."""
-    return dataset.runs(simulate(seed=3, users=200, start_ms=START_MS, end_ms=START_MS + 7 * DAY_MS))
+    return dataset.runs(simulate(NORMAL, seed=3, users=200, start_ms=START_MS, end_ms=START_MS + 7 * DAY_MS))
 
 
 def test_a_purchase_within_the_horizon_is_a_yes_and_a_millisecond_beyond_it_is_none() -> None:

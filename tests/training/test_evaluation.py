@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 
 from stream.model import BehaviourLSTM, Sizes
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from stream.training import dataset, evaluation, train
 from stream.training.dataset import Examples
 from stream.training.evaluation import Baseline, figures, log_loss, roc_auc
+
+NORMAL = scenario.only_honest(scenario.load())
 
 SIZES = Sizes(hidden=8)
 
@@ -13,7 +16,7 @@ SIZES = Sizes(hidden=8)
 @pytest.fixture(scope="module")
 def some() -> Examples:
     end_ms = train.START_MS + 3 * 86_400_000
-    runs = dataset.runs(simulate(seed=2, users=150, start_ms=train.START_MS, end_ms=end_ms))
+    runs = dataset.runs(simulate(NORMAL, seed=2, users=150, start_ms=train.START_MS, end_ms=end_ms))
     return dataset.examples(runs, dataset.statistics(runs), horizons_secs=SIZES.horizons_secs, end_ms=end_ms)
 
 

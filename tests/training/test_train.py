@@ -10,10 +10,13 @@ from stream import model_file
 from stream.features import PARTS
 from stream.model import BehaviourLSTM, Sizes
 from stream.model_file import LoadedModel
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from stream.training import dataset, evaluation, train
 from stream.training.dataset import Examples, Runs
 from stream.training.train import Recipe
+
+NORMAL = scenario.only_honest(scenario.load())
 
 TINY = Recipe(seed=5, shops=3, users=60, days=7, epochs=3, lanes=8, steps=16)
 SIZES = Sizes(hidden=8)
@@ -39,7 +42,7 @@ def shipped() -> LoadedModel:
 def fresh(shipped: LoadedModel) -> Examples:
     """Four weeks of 400 shoppers that no training saw, about 30,000 events."""
     end_ms = train.START_MS + DAYS * 86_400_000
-    runs = dataset.runs(simulate(seed=FRESH_SEED, users=400, start_ms=train.START_MS, end_ms=end_ms))
+    runs = dataset.runs(simulate(NORMAL, seed=FRESH_SEED, users=400, start_ms=train.START_MS, end_ms=end_ms))
     card = shipped.card
     return dataset.examples(runs, card.statistics, horizons_secs=card.sizes.horizons_secs, end_ms=end_ms)
 

@@ -1,0 +1,228 @@
+"""One visit of a shopper: a walk through the shop's pages, bent by what they need and by what they find.
+
+A Markov chain over events (search -> list -> item -> cart -> checkout -> purchase), at a level of readiness to buy that
+is drawn around the shopper's own. What came before therefore says something about what comes next, but never all:
+every step is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from stream.shop_event import ShopEvent
+from stream.simulator import words
+from stream.simulator.catalogue import Item
+from stream.simulator.scenario import Sessions
+from stream.simulator.shop import Shop
+from stream.simulator.visit import Visit
+
+if TYPE_CHECKING:
+    from stream.simulator.shopper import Shopper
+
+_EVENTS_MAX = 300  # the chain ends long before; a bound for its tail
+_DWELL_LEAST_MS = 250  # also keeps the events of a user strictly in order
+_CART_ITEMS_MAX = 12
+_READINESS_SPREAD = 0.9  # from visit to visit
+
+_START, _END = "", "end"
+# From each event to the next: weights of the second level of readiness, in percent.
+_FUNNEL: dict[str, dict[str, float]] = {
+    _START: {"search": 44, "view_item_list": 34, "view_item": 18, "view_cart": 4},
+    "search": {"view_item_list": 38, "select_item": 30, "search": 16, _END: 16},
+    "view_item_list": {"select_item": 48, "view_item_list": 20, "search": 10, _END: 22},
+    "select_item": {"view_item": 97, _END: 3},
+    "view_item": {
+        "view_item_list": 30,
+        "search": 14,
+        "view_item": 12,
+        "add_to_cart": 9,
+        "add_to_wishlist": 4,
+        _END: 31,
+    },
+    "add_to_wishlist": {"view_item_list": 40, "search": 20, "view_item": 15, _END: 25},
+    "add_to_cart": {"view_cart": 34, "view_item_list": 22, "search": 12, "begin_checkout": 7, _END: 25},
+    "view_cart": {"begin_checkout": 15, "remove_from_cart": 14, "view_item": 13, "view_item_list": 24, _END: 34},
+    "remove_from_cart": {"view_cart": 25, "view_item_list": 35, "search": 10, _END: 30},
+    "begin_checkout": {"add_payment_info": 52, "view_cart": 18, _END: 30},
+    "add_payment_info": {"purchase": 70, "view_cart": 8, _END: 22},
+    "purchase": {"view_item_list": 12, _END: 88},
+}
+_NEEDS_CART = {"view_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "purchase"}
+# What one level of readiness multiplies a weight by, as a logarithm.
+_PULL = {"add_to_cart": 0.45, "begin_checkout": 0.5, "add_payment_info": 0.4, "purchase": 0.3, _END: -0.25}
+# Readiness is about normal; above each bound it is one level higher.
+_LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
+# Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
+_DWELL_SECS = dict.fromkeys(_FUNNEL, 19.0) | {"select_item": 5.0, "view_item": 26.0, "begin_checkout": 35.0}
+_DWELL_LOG_MS = {name: math.log(1000 * secs) for name, secs in _DWELL_SECS.items()}
+# Patience is about normal: mean of each fifth of the visits, in standard deviations.
+_PATIENCE = (-1.4, -0.53, 0.0, 0.53, 1.4)
+
+Chain = dict[str, tuple[list[str], list[float]]]  # event -> events that may follow, and probabilities summed up
+
+
+@lru_cache(16)
+def _chains(length_factor: float, length_spread: float) -> tuple[tuple[Chain, ...], ...]:
+    """By level of readiness, by fifth of patience."""
+    return tuple(
+        tuple(_chain(level, 1 / (length_factor * math.exp(length_spread * patience))) for patience in _PATIENCE)
+        for level in range(len(_LEVEL_BOUNDS) + 1)
+    )
+
+
+def _chain(level: int, end_factor: float) -> Chain:
+    chain = {}
+    for name, nexts in _FUNNEL.items():
+        weights = [weight * math.exp(_PULL.get(n, 0) * (level - 1)) for n, weight in nexts.items()]
+        if _END in nexts and name != "purchase":
+            weights[-1] *= end_factor
+        total = sum(weights)
+        chain[name] = (list(nexts), [s / total for s in accumulate(weights)])
+    return chain
+
+
+class Session:
+    """A visit from arrival to leaving. Afterwards `visit.time_ms` is its end, and `order` the facts of what was bought."""
+
+    def __init__(self, shop: Shop, shopper: Shopper, time_ms: int) -> None:
+        rng = shop.rng
+        self._shop, self._rng, self._shopper, self._numbers = shop, rng, shopper, shop.scenario.sessions
+        need = shopper.need
+        readiness = shopper.propensity + (need.resolve if need else 0.0) + _READINESS_SPREAD * rng.gauss(0, 1)
+        self.level = bisect(_LEVEL_BOUNDS, readiness)
+        self.visit = Visit(rng, shopper.account, shopper.whereabouts(), time_ms)
+        self.order: str | None = None
+        by_level = _chains(self._numbers.length_factor, self._numbers.length_spread)
+        patience = rng.randrange(len(_PATIENCE))
+        self._chains = [chains[patience] for chains in by_level]
+        self._seen: list[Item] = []  # items looked at, latest last
+        self._opened: Item | None = None  # clicked in a list, about to be looked at
+        self._to_correct: str | None = None  # facts of the search that a typo stood for
+        self._refused = 0  # payments
+        self._category = need.category if need else shopper.any_category()
+
+    def run(self) -> list[ShopEvent]:
+        """The events, the last one first."""
+        rng, visit = self._rng, self.visit
+        # Those who want something stay longer at each page.
+        log_factor = math.log(self._numbers.dwell_factor) + 0.12 * (self.level - 1)
+        spread, gauss = self._numbers.dwell_spread, rng.gauss
+        name = self._next_name(_START)
+        while True:
+            visit.add(name, self._facts(name))
+            last, name = name, self._next_name(name)
+            if name == _END or len(visit.events) == _EVENTS_MAX:
+                return visit.all()
+            visit.time_ms += _DWELL_LEAST_MS + int(math.exp(_DWELL_LOG_MS[last] + log_factor + spread * gauss(0, 1)))
+
+    def _next_name(self, name: str) -> str:
+        level, rng, need = self.level, self._rng, self._shopper.need
+        if name == "view_item":
+            # An item that suits is liked: one level up for as long as they look at it.
+            item = self._seen[-1]
+            if need.suits(item) if need else abs(item.price_level - self._shopper.price_level) < 0.5:
+                level = min(level + 1, len(_LEVEL_BOUNDS))
+        elif name == "search" and self._to_correct:
+            return "search"
+        elif name == "add_payment_info" and self._is_refused():
+            return name
+        names, sums = self._chains[level][name]
+        chosen = names[bisect(sums, rng.random(), 0, len(sums) - 1)]
+        if (chosen in _NEEDS_CART and not self._shopper.cart) or (
+            chosen == "add_to_cart" and not self._seen[-1].in_stock
+        ):
+            return "view_item_list"
+        return chosen
+
+    def _is_refused(self) -> bool:
+        """A payment is not taken, and tried again: the more often it was, the likelier once more, up to a point."""
+        share = self._numbers.payment_refused_share if not self._refused else 0.45
+        if self._refused > 4 or self._rng.random() >= share:
+            self._refused = 0
+            return False
+        self._refused += 1
+        return True
+
+    def _facts(self, name: str) -> str:
+        shopper, shop, rng = self._shopper, self._shop, self._rng
+        cart, quantity = shopper.cart, 1
+        if name == "view_item_list":
+            self._drift()
+            return f',"item_category":"{words.CATEGORIES[self._category].name}"'
+        if name == "search":
+            return self._search()
+        if name == "view_cart":
+            return ""
+        if name == "purchase":
+            return self._buy()
+        if name == "select_item":
+            item = self._opened = self._pick()
+        elif name == "view_item":
+            item, self._opened = self._opened or self._look_again() or self._pick(), None
+            self._seen.append(item)
+            if shopper.need is not None and shopper.need.suits(item):
+                shopper.need.found(item)
+        elif name == "add_to_cart":
+            item = self._seen[-1]
+            quantity = rng.randint(3, 20) if shopper.business else 1 if rng.random() < 0.9 else 2
+            if len(cart) < _CART_ITEMS_MAX:
+                cart[item] = quantity
+        elif name == "add_to_wishlist":
+            item = self._seen[-1]
+        elif name == "remove_from_cart":
+            item = rng.choice(list(cart))
+            quantity = cart.pop(item)
+        else:  # checkout and payment show the cart's first item
+            item, quantity = next(iter(cart.items()))
+            if name == "add_payment_info":
+                paid_with = shopper.payment(other=self._refused > 0)
+                return f"{shop.item_facts(item, quantity, shopper.account)},{paid_with}"
+        return shop.item_facts(item, quantity, shopper.account)
+
+    def _search(self) -> str:
+        if self._to_correct:
+            facts, self._to_correct = self._to_correct, None
+            return facts
+        self._drift()
+        shelf, need = self._shop.catalogue.shelves[self._category], self._shopper.need
+        narrow = need.narrow if need and need.category == self._category else 0
+        searches = shelf.german if self._shopper.german else shelf.english
+        facts, self._to_correct = searches.draw(self._rng, narrow, self._numbers.typo_share)
+        return facts
+
+    def _buy(self) -> str:
+        shopper = self._shopper
+        self.order = self._shop.order_facts(
+            list(shopper.cart.items()),
+            shopper.account,
+            shopper.payment(other=False),
+            shopper.address(),
+            shopper.coupon(),
+        )
+        shopper.cart.clear()
+        shopper.orders += 1
+        return self.order
+
+    def _pick(self) -> Item:
+        """One of two popular items: the one whose price is nearer to what is wanted."""
+        shopper, shelf, rng = self._shopper, self._shop.catalogue.shelves[self._category], self._rng
+        level = shopper.need.price_level if shopper.need else shopper.price_level
+        one, other = shelf.draw(rng), shelf.draw(rng)
+        return one if abs(one.price_level - level) < abs(other.price_level - level) else other
+
+    def _look_again(self) -> Item | None:
+        """An item of the cart or the shortlist, or one seen before: the more ready to buy, the more likely."""
+        shopper = self._shopper
+        known = list(shopper.cart) or (shopper.need.shortlist if shopper.need else None) or self._seen
+        if known and self._rng.random() < self._numbers.look_again_share + 0.15 * self.level:
+            return self._rng.choice(known)
+        return None
+
+    def _drift(self) -> None:
+        """Something else catches the eye: more easily where nothing is needed."""
+        if self._rng.random() < (0.06 if self._shopper.need else 0.15):
+            self._category = self._shopper.any_category()
