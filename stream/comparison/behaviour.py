@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from math import nan
 
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.events import ACTIONS
+from stream.events import ACTIONS, PURCHASE_NAMES
 from stream.shop_event import ShopEvent
 
 Ints = NDArray[np.int64]
@@ -28,6 +28,7 @@ _CODES = {name: code for code, name in enumerate(ACTIONS) if code}
 class _Line(msgspec.Struct, gc=False):
     item_id: _Id = None
     item_category: str | None = None
+    price: float | str | None = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -45,15 +46,18 @@ class _Event(msgspec.Struct, gc=False):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Behaviour:
-    """N events of U users: one user after the other, each by event time; events of the same time as they came."""
+    """N events of U users: one user after the other, each by event time; events of the same time as they came.
+
+    An order of several lines is an event for each of them, since recordings have a row per item that was bought.
+    """
 
     user: Ints  # [N] 0 to U - 1, ascending
     time_ms: Ints  # [N] event time, epoch ms
     session: Ints  # [N] 0 to S - 1, of one user only; NONE where the event names none
     name: Ints  # [N] index into `events.ACTIONS`
-    item: Ints  # [N] code of the item, of the first of an order; NONE where the event names none
-    category: Ints  # [N] code, likewise
-    price: Floats  # [N] price of the item, or value of the order; NaN: none
+    item: Ints  # [N] code; NONE where the event names none
+    category: Ints  # [N] code; NONE likewise
+    price: Floats  # [N] of the item, or an order's value where its lines have no prices; NaN: none
     labelled: Bools  # [N] the event is labelled as part of a fraud
 
     def __len__(self) -> int:
@@ -98,21 +102,23 @@ def read(events: Iterable[ShopEvent]) -> Reading:
             e = decode(event.value)
             name = _CODES[e.event_name]
             time_ms = e.event_time if isinstance(e.event_time, int) else _epoch_ms(e.event_time)
-            amount = e.price if e.value is None else e.value
-            price = nan if amount is None else float(amount)
+            lines: Sequence[_Line | _Event] = (e.items if e.event_name in PURCHASE_NAMES else None) or [e]
+            amounts = [
+                nan if (p := e.value if line.price is None else line.price) is None else float(p) for line in lines
+            ]
         except (msgspec.DecodeError, KeyError, ValueError):
             unreadable += 1
             continue
-        line = e.items[0] if e.items else e
-        add_user(users[e.user_id])
-        add_time(time_ms)
-        add_session(NONE if e.session_id is None else sessions[e.user_id, e.session_id])
-        add_name(name)
-        add_item(NONE if line.item_id is None else items[line.item_id])
-        add_category(NONE if line.item_category is None else categories[line.item_category])
-        add_id(hash(e.event_id))
-        prices.append(price)
-        labelled.append(event.label is not None)
+        for number, line in enumerate(lines):
+            add_user(users[e.user_id])
+            add_time(time_ms)
+            add_session(NONE if e.session_id is None else sessions[e.user_id, e.session_id])
+            add_name(name)
+            add_item(NONE if line.item_id is None else items[line.item_id])
+            add_category(NONE if line.item_category is None else categories[line.item_category])
+            add_id(hash(e.event_id) + number)
+            prices.append(amounts[number])
+            labelled.append(event.label is not None)
     user, time_ms_, session, name_, item, category, ids = (np.array(column, np.int64) for column in columns)
     _, first = np.unique(ids, return_index=True)
     first.sort()
