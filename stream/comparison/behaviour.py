@@ -92,7 +92,7 @@ class Reading:
 def read(events: Iterable[ShopEvent]) -> Reading:
     """Read a stream in any order. About 2 us an event; an unreadable record is counted, and passed over."""
     decode = msgspec.json.Decoder(_Event).decode
-    users, sessions, items, categories = _Codes(), _Codes(), _Codes(), _Codes()
+    users, sessions, items, categories = Codes(), Codes(), Codes(), Codes()
     columns = [array("q") for _ in range(7)]
     add_user, add_time, add_session, add_name, add_item, add_category, add_id = (c.append for c in columns)
     prices, labelled = array("d"), array("b")
@@ -101,7 +101,7 @@ def read(events: Iterable[ShopEvent]) -> Reading:
         try:
             e = decode(event.value)
             name = _CODES[e.event_name]
-            time_ms = e.event_time if isinstance(e.event_time, int) else _epoch_ms(e.event_time)
+            time_ms = epoch_ms(e.event_time)
             lines: Sequence[_Line | _Event] = (e.items if e.event_name in PURCHASE_NAMES else None) or [e]
             amounts = [
                 nan if (p := e.value if line.price is None else line.price) is None else float(p) for line in lines
@@ -139,7 +139,7 @@ def read(events: Iterable[ShopEvent]) -> Reading:
     )
 
 
-class _Codes(dict[object, int]):
+class Codes(dict[object, int]):
     """Values -> 0, 1, ... in the order in which they are first asked for."""
 
     def __missing__(self, key: object) -> int:
@@ -147,10 +147,13 @@ class _Codes(dict[object, int]):
         return code
 
 
-def _epoch_ms(text: str) -> int:
-    moment = datetime.fromisoformat(text)
+def epoch_ms(time: int | str) -> int:
+    """Event time in ms since 1970. Raises ValueError for a text that is no RFC 3339 time with a zone."""
+    if isinstance(time, int):
+        return time
+    moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
-        raise ValueError(text)
+        raise ValueError(time)
     return round(moment.timestamp() * 1000)
 
 

@@ -147,7 +147,7 @@ def _boosted(x: Floats, y: Bools, scored: Floats) -> Floats | None:
 
 
 def _regressed(x: Floats, y: Bools, scored: Floats, *, ridge: float = 10.0, steps: int = 25) -> Floats:
-    """Logistic regression by Newton's method, on signed logs, standardised; NaN is the mean, and a column of its own."""
+    """Logistic regression by Newton's method, on signed logs, standardised; NaN is the mean, and a column."""
 
     def scale(raw: Floats) -> Floats:
         flat = np.sign(raw) * np.log1p(np.abs(raw))
