@@ -1,0 +1,165 @@
+"""Shop events -> columns: who did what when, user by user. Pure: no file, no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from math import nan
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events import ACTIONS, PURCHASE_NAMES
+from stream.shop_event import ShopEvent
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NONE = -1  # the code of a session, item or category that an event does not name
+
+_Id = str | int | None
+_CODES = {name: code for code, name in enumerate(ACTIONS) if code}
+
+
+class _Line(msgspec.Struct, gc=False):
+    item_id: _Id = None
+    item_category: str | None = None
+    price: float | str | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    user_id: str
+    event_id: str
+    event_name: str
+    event_time: int | str
+    session_id: _Id = None
+    item_id: _Id = None
+    item_category: str | None = None
+    price: float | str | None = None
+    value: float | str | None = None
+    items: list[_Line] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Behaviour:
+    """N events of U users: one user after the other, each by event time; events of the same time as they came.
+
+    An order of several lines is an event for each of them, since recordings have a row per item that was bought.
+    """
+
+    user: Ints  # [N] 0 to U - 1, ascending
+    time_ms: Ints  # [N] event time, epoch ms
+    session: Ints  # [N] 0 to S - 1, of one user only; NONE where the event names none
+    name: Ints  # [N] index into `events.ACTIONS`
+    item: Ints  # [N] code; NONE where the event names none
+    category: Ints  # [N] code; NONE likewise
+    price: Floats  # [N] of the item, or an order's value where its lines have no prices; NaN: none
+    labelled: Bools  # [N] the event is labelled as part of a fraud
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def users(self) -> int:
+        """U."""
+        return int(self.user[-1]) + 1 if len(self) else 0
+
+    @property
+    def sessions(self) -> int:
+        """S."""
+        return int(self.session.max()) + 1 if len(self) else 0
+
+    def take(self, chosen: Bools) -> Behaviour:
+        """The events where `chosen` [N] is true; users and sessions without any are gone, and the others renumbered."""
+        taken = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self)}
+        taken["user"], taken["session"] = _renumber(taken["user"]), _renumber(taken["session"])
+        return Behaviour(**taken)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What a stream held: its behaviour, and what of it is not in there."""
+
+    behaviour: Behaviour
+    unreadable: int  # records that are no events of a shop: no JSON, a field of another type, an unknown name
+    repeated: int  # events whose id had come before: sent twice, counted once
+
+
+def read(events: Iterable[ShopEvent]) -> Reading:
+    """Read a stream in any order. About 2 us an event; an unreadable record is counted, and passed over."""
+    decode = msgspec.json.Decoder(_Event).decode
+    users, sessions, items, categories = Codes(), Codes(), Codes(), Codes()
+    columns = [array("q") for _ in range(7)]
+    add_user, add_time, add_session, add_name, add_item, add_category, add_id = (c.append for c in columns)
+    prices, labelled = array("d"), array("b")
+    unreadable = 0
+    for event in events:
+        try:
+            e = decode(event.value)
+            name = _CODES[e.event_name]
+            time_ms = epoch_ms(e.event_time)
+            lines: Sequence[_Line | _Event] = (e.items if e.event_name in PURCHASE_NAMES else None) or [e]
+            amounts = [
+                nan if (p := e.value if line.price is None else line.price) is None else float(p) for line in lines
+            ]
+        except (msgspec.DecodeError, KeyError, ValueError):
+            unreadable += 1
+            continue
+        for number, line in enumerate(lines):
+            add_user(users[e.user_id])
+            add_time(time_ms)
+            add_session(NONE if e.session_id is None else sessions[e.user_id, e.session_id])
+            add_name(name)
+            add_item(NONE if line.item_id is None else items[line.item_id])
+            add_category(NONE if line.item_category is None else categories[line.item_category])
+            add_id(hash(e.event_id) + number)
+            prices.append(amounts[number])
+            labelled.append(event.label is not None)
+    user, time_ms_, session, name_, item, category, ids = (np.array(column, np.int64) for column in columns)
+    _, first = np.unique(ids, return_index=True)
+    first.sort()
+    order = first[np.lexsort((time_ms_[first], user[first]))]
+    return Reading(
+        Behaviour(
+            user=_renumber(user[order]),
+            time_ms=time_ms_[order],
+            session=session[order],
+            name=name_[order],
+            item=item[order],
+            category=category[order],
+            price=np.array(prices, np.float64)[order],
+            labelled=np.array(labelled, bool)[order],
+        ),
+        unreadable=unreadable,
+        repeated=len(user) - len(first),
+    )
+
+
+class Codes(dict[object, int]):
+    """Values -> 0, 1, ... in the order in which they are first asked for."""
+
+    def __missing__(self, key: object) -> int:
+        code = self[key] = len(self)
+        return code
+
+
+def epoch_ms(time: int | str) -> int:
+    """Event time in ms since 1970. Raises ValueError for a text that is no RFC 3339 time with a zone."""
+    if isinstance(time, int):
+        return time
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        raise ValueError(time)
+    return round(moment.timestamp() * 1000)
+
+
+def _renumber(codes: Ints) -> Ints:
+    """The same codes without holes, in their order; NONE stays."""
+    named = codes >= 0
+    dense = np.full(len(codes), NONE, np.int64)
+    dense[named] = np.unique(codes[named], return_inverse=True)[1]
+    return dense

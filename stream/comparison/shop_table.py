@@ -1,0 +1,137 @@
+"""Shop events -> a table of all that a fraud analyst may ask about, and the fraud that they are labelled with. Pure.
+
+Hashed ids are taken as they come: every field that ends in `_id` or `_hash` and is not an event's own, and `country`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Iterable, Mapping
+from functools import cache
+from math import nan
+from typing import Any
+
+import numpy as np
+import orjson
+
+from stream.comparison.behaviour import NONE, Codes, Floats, Ints, epoch_ms
+from stream.events import ACTIONS, PURCHASE_NAMES
+from stream.shop_event import ShopEvent
+
+_CODES = {name: code for code, name in enumerate(ACTIONS) if code}
+# What differs from event to event by itself, or is a column of its own
+_NO_ID = {"event_id", "user_id", "session_id", "transaction_id", "item_id"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShopTable:
+    """N events of U users, one user after the other, each by event time. Codes are NONE where a field is absent."""
+
+    user: Ints  # [N] 0 to U - 1
+    time_ms: Ints  # [N] event time
+    session: Ints  # [N] code
+    name: Ints  # [N] index into `events.ACTIONS`
+    item: Ints  # [N] code, of an order's first line
+    category: Ints  # [N] code, likewise
+    term: Ints  # [N] code of the search term
+    price: Floats  # [N] of the item, of an order's dearest line; NaN: none
+    value: Floats  # [N] of an order; NaN: none
+    quantity: Floats  # [N] pieces, all lines together; NaN: none
+    lines: Floats  # [N] of an order; 0 for what is none
+    coupon: Ints  # [N] 1 with a coupon
+    fraud: Ints  # [N] index into `kinds`; NONE: not labelled
+    ids: Mapping[str, Ints]  # [N] of each id field that occurs: code
+    kinds: tuple[str, ...]  # of fraud, by name
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, order: Ints) -> ShopTable:
+        """The events at these places, in that order; users keep their numbers."""
+        columns = {
+            field.name: getattr(self, field.name)[order]
+            for field in dataclasses.fields(self)
+            if field.name not in ("ids", "kinds")
+        }
+        return ShopTable(**columns, ids={name: ids[order] for name, ids in self.ids.items()}, kinds=self.kinds)
+
+
+def read(events: Iterable[ShopEvent]) -> ShopTable:
+    """Read a stream in any order. An event that came before is passed over, as is what is no shop event."""
+    users, sessions, items, categories, terms, kinds = (Codes() for _ in range(6))
+    columns = {name: array("q") for name in ("user", "time_ms", "session", "name", "item", "category", "term")}
+    amounts = {name: array("d") for name in ("price", "value", "quantity", "lines")}
+    coupon, fraud = array("q"), array("q")
+    ids: dict[str, tuple[Codes, array[int], array[int]]] = {}  # field -> codes, rows that have it, their codes
+    seen: set[str] = set()
+    for event in events:
+        try:
+            e = orjson.loads(event.value)
+            name, event_id, user_id = _CODES[e["event_name"]], str(e["event_id"]), str(e["user_id"])
+            time_ms = epoch_ms(e["event_time"])
+            facts = _facts(e)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if event_id in seen:
+            continue
+        seen.add(event_id)
+        row = len(fraud)
+        line = e["items"][0] if e.get("items") else e
+        for field, value in (
+            ("user", users[user_id]),
+            ("time_ms", time_ms),
+            ("session", _code(sessions, (user_id, e["session_id"]) if e.get("session_id") is not None else None)),
+            ("name", name),
+            ("item", _code(items, line.get("item_id"))),
+            ("category", _code(categories, line.get("item_category"))),
+            ("term", _code(terms, e.get("search_term"))),
+        ):
+            columns[field].append(value)
+        for field, amount in zip(amounts, facts, strict=True):
+            amounts[field].append(amount)
+        coupon.append(bool(e.get("coupon") or line.get("coupon")))
+        fraud.append(NONE if event.label is None else kinds[str(orjson.loads(event.label)["fraud"])])
+        for field, value in e.items():
+            if _is_id(field) and value is not None:
+                codes, rows, found = ids.setdefault(field, (Codes(), array("q"), array("q")))
+                rows.append(row)
+                found.append(codes[value])
+    plain: dict[str, Any] = {field: np.array(column) for field, column in (columns | amounts).items()}
+    table = ShopTable(
+        **plain,
+        coupon=np.array(coupon, np.int64),
+        fraud=np.array(fraud, np.int64),
+        ids={field: _scattered(rows, found, len(fraud)) for field, (_, rows, found) in ids.items()},
+        kinds=tuple(str(kind) for kind in kinds),
+    )
+    return table.take(np.lexsort((table.time_ms, table.user)))
+
+
+def _facts(e: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """(price, value, quantity, lines) of an event. Raises ValueError and its kin for what is no number."""
+    if e["event_name"] not in PURCHASE_NAMES:
+        return _number(e.get("price")), nan, _number(e.get("quantity")), 0.0
+    lines = e.get("items") or []
+    prices = [price for line in lines if (price := _number(line.get("price"))) == price]
+    quantity = sum(1.0 if (n := line.get("quantity")) is None else float(n) for line in lines)
+    return max(prices, default=nan), _number(e.get("value")), quantity or nan, float(len(lines))
+
+
+def _number(value: Any) -> float:
+    return nan if value is None else float(value)
+
+
+@cache
+def _is_id(field: str) -> bool:
+    return field == "country" or (field.endswith(("_id", "_hash")) and field not in _NO_ID)
+
+
+def _code(codes: Codes, value: object) -> int:
+    return NONE if value is None else codes[value]
+
+
+def _scattered(rows: array[int], codes: array[int], length: int) -> Ints:
+    column = np.full(length, NONE, np.int64)
+    column[np.array(rows, np.int64)] = np.array(codes, np.int64)
+    return column

@@ -1,0 +1,119 @@
+"""What two streams have in common, so that a difference between them is one of behaviour. Pure.
+
+A recording is a selection: of event names, of some days, of users and sessions with enough events. The simulated
+side is selected in the same way, and every step of it is told in words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream.comparison.behaviour import NONE, Behaviour
+from stream.events import ACTIONS
+
+_SEC_MS, _WEEK_MS = 1000, 7 * 86_400_000
+SESSION_PAUSE_MS = 30 * 60_000  # where a side names no sessions; Google Analytics' own
+# The least count that counts as the recording's own limit: a few users fall below it once comments are left out.
+_LEAST_PERCENTILE = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """Two streams, selected alike."""
+
+    real: Behaviour
+    simulated: Behaviour
+    steps: Sequence[str]  # what was done, a sentence each
+
+
+def comparable(
+    real: Behaviour,
+    simulated: Behaviour,
+    *,
+    warm_up_ms: int,
+    real_utc_offset_ms: int = 0,
+    simulated_utc_offset_ms: int = 0,
+) -> View:
+    """Restrict both to what the recording has. Raises ValueError, in words, where nothing is left of a side."""
+    steps = []
+    in_real = np.unique(real.name)
+    names = np.intersect1d(in_real, simulated.name)
+    real, simulated = real.take(np.isin(real.name, names)), simulated.take(np.isin(simulated.name, names))
+    steps.append(f"Event names of both sides only: {', '.join(ACTIONS[code] for code in names)}.")
+    if only_real := [ACTIONS[code] for code in np.setdiff1d(in_real, names)]:
+        steps.append(f"The simulation has none of {', '.join(only_real)}: left out.")
+    _refuse_empty(real, simulated)
+
+    start_ms, end_ms = stretch(
+        real, simulated, warm_up_ms=warm_up_ms, shift_ms=real_utc_offset_ms - simulated_utc_offset_ms
+    )
+    length_ms = int(real.time_ms.max() - real.time_ms.min()) + 1
+    if end_ms - start_ms < length_ms:
+        raise ValueError(
+            f"simulated: expected {length_ms / 3.6e6:.1f} h after {warm_up_ms / 8.64e7:g} days of warm-up, from the "
+            f"recording's weekday and hour on, got {(end_ms - start_ms) / 3.6e6:.1f} h"
+        )
+    simulated = simulated.take((simulated.time_ms >= start_ms) & (simulated.time_ms < end_ms))
+    steps.append(
+        f"{length_ms / 3.6e6:.1f} h of simulated time from the recording's own weekday and hour on, after at least "
+        f"{warm_up_ms / 8.64e7:g} days of warm-up."
+    )
+    if not (real.time_ms % _SEC_MS).any():
+        simulated = dataclasses.replace(simulated, time_ms=simulated.time_ms // _SEC_MS * _SEC_MS)
+        steps.append("Simulated times are cut to whole seconds, as the recording's are.")
+
+    if (real.session == NONE).all() or (simulated.session == NONE).all():
+        real, simulated = by_pauses(real), by_pauses(simulated)
+        steps.append("A side names no sessions: on both, a session ends with a pause of 30 minutes.")
+    least_session = _least(np.bincount(real.session[real.session >= 0]))
+    least_user = _least(np.bincount(real.user))
+    real = _at_least(real, least_session, least_user)
+    simulated = _at_least(simulated, least_session, least_user)
+    steps.append(
+        f"Sessions of {least_session} or more events, then users of {least_user} or more: the least that the recording "
+        f"has, but for {_LEAST_PERCENTILE} % of it at most."
+    )
+    _refuse_empty(real, simulated)
+    return View(real, simulated, steps)
+
+
+def stretch(real: Behaviour, simulated: Behaviour, *, warm_up_ms: int, shift_ms: int = 0) -> tuple[int, int]:
+    """From and to (epoch ms, not included) of the simulated time that is compared.
+
+    As long as the recording, and at the same place of the local week; `shift_ms` is the recording's offset from UTC
+    less the simulation's. Shorter where the simulation ends before.
+    """
+    real_start = int(real.time_ms.min()) + shift_ms
+    earliest = int(simulated.time_ms.min()) + warm_up_ms
+    start_ms = earliest + (real_start - earliest) % _WEEK_MS
+    length_ms = int(real.time_ms.max() - real.time_ms.min()) + 1
+    # A simulation of just so long ends a little before its last moment, and its last event earlier still.
+    end_ms = start_ms + length_ms
+    last = int(simulated.time_ms.max())
+    return start_ms, end_ms if last >= end_ms - length_ms // 20 else last + 1
+
+
+def by_pauses(of: Behaviour, pause_ms: int = SESSION_PAUSE_MS) -> Behaviour:
+    """The same events with sessions that end where their user pauses for longer than `pause_ms`."""
+    new = np.append(True, (np.diff(of.user) != 0) | (np.diff(of.time_ms) > pause_ms))[: len(of)]
+    return dataclasses.replace(of, session=np.cumsum(new) - 1)
+
+
+def _least(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+    return int(np.percentile(counts, _LEAST_PERCENTILE, method="lower"))
+
+
+def _at_least(of: Behaviour, session_events: int, user_events: int) -> Behaviour:
+    """Users with so many events in sessions of so many; events that name no session count for their user only."""
+    lengths = np.bincount(of.session[of.session >= 0], minlength=1)
+    of = of.take((of.session == NONE) | (lengths[of.session] >= session_events))
+    return of.take(np.bincount(of.user, minlength=1)[of.user] >= user_events)
+
+
+def _refuse_empty(real: Behaviour, simulated: Behaviour) -> None:
+    for side, of in (("recording", real), ("simulation", simulated)):
+        if not len(of):
+            raise ValueError(f"{side}: expected events that are comparable with the other side's, got none")
