@@ -34,8 +34,8 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.processes import Placement, keep
 from stream.settings import Settings, in_force
 from stream.shop_event import ShopEvent
-from stream.simulator.load import produce
 from stream.simulator import scenario
+from stream.simulator.load import produce
 from stream.simulator.simulate import simulate
 
 # Shoppers enough that a million events are of tens of thousands of users with a heavy tail, as in a shop's day.

@@ -15,8 +15,8 @@ from stream.commands.demo_scores import DemoScores
 from stream.commands.load_run import destination
 from stream.commands.worker_process import WorkerProcess
 from stream.settings import Settings
-from stream.simulator.load import LoadReport, produce
 from stream.simulator import scenario
+from stream.simulator.load import LoadReport, produce
 from stream.simulator.simulate import simulate
 
 _DAY_MS = 86_400_000

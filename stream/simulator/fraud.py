@@ -1,16 +1,19 @@
-"""Five kinds of fraud, each a script of what its accounts do. What they leave in events is what honest people leave too.
+"""Five kinds of fraud, each a script of what its accounts do. They leave in events what honest people leave too.
 
 Every event of a case carries a label beside it (`ShopEvent.label`), none within. Each kind is drawn so broadly that no
 rule on one feature finds most of its accounts without accusing many others: honest shoppers share devices, buy by the
-dozen, retry cards that are refused and travel.
+dozen, retry cards that are refused and travel; and offenders' accounts mostly have a life beside, like any shopper's.
 
 A script is a generator: its body runs when its next visit begins, and it yields the visit and when the next one is due.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
+from typing import NamedTuple
 
 from stream.shop_event import ShopEvent
 from stream.simulator import words
@@ -29,6 +32,7 @@ _SELLABLE = [
     if category.name in ("watches", "jewellery", "phones", "headphones", "laptops", "tablets", "cameras", "bags")
 ]
 _SCRAPED_EVENTS_MAX = 2_000  # of a visit
+_COVER_SHARE, _COVER_MS = 0.8, 30 * DAY_MS
 
 
 def cases(shop: Shop, shoppers: Sequence[Shopper], start_ms: int) -> list[Actor]:
@@ -52,9 +56,7 @@ class _Cases:
         self.next_ms = time_ms + 1 + int(self._shop.rng.expovariate(self._per_ms))
         self._count += 1
         case = Case(self._kind, f"{self._kind}-{self._count:05d}")
-        return [], [
-            Offender(self._shop, *begun) for begun in _KINDS[self._kind](self._shop, self._shoppers, case, time_ms)
-        ]
+        return [], list(_KINDS[self._kind](self._shop, self._shoppers, case, time_ms))
 
 
 class Offender:
@@ -70,214 +72,290 @@ class Offender:
         return (visit.all() if visit else []), ()
 
 
-Begun = Iterator[tuple[Script, int]]  # scripts of a case, and when each begins
+class _Cover:
+    """The life of an account beside what it was made for: a shopper's, for some weeks, and no part of the case."""
+
+    def __init__(self, shopper: Shopper, until_ms: int) -> None:
+        self._shopper, self._until_ms = shopper, until_ms
+        self.next_ms = shopper.next_ms
+
+    def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
+        acted = self._shopper.act(time_ms)
+        due_ms = self._shopper.next_ms
+        self.next_ms = due_ms if due_ms is not None and due_ms < self._until_ms else None
+        return acted
 
 
-def _scraper(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Begun:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Account:
+    """An account of a case, and where it comes from."""
+
+    shop: Shop
+    case: Case
+    account: Account
+    device: str
+    network: str
+    country: str
+    address: str
+    paid_with: str
+
+    def visit(self, time_ms: int, *, network: str | None = None) -> Visit:
+        where = whereabouts(self.device, network or self.network, self.country)
+        return Visit(self.shop.rng, self.account, where, time_ms, self.case)
+
+    def facts(self, item: Item, quantity: int = 1) -> str:
+        return self.shop.item_facts(item, quantity, self.account)
+
+    def order(self, lines: Mapping[Item, int], paid_with: str, address: str, coupon: str | None = None) -> str:
+        return self.shop.order_facts(list(lines.items()), self.account, paid_with, address, coupon)
+
+
+def _accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[tuple[_Account, Actor | None]]:
+    """Accounts for a case, each with a life of its own beside it, or none."""
+    for _ in range(count):
+        shopper = Shopper(shop, now_ms, None)
+        lives = shop.rng.random() < _COVER_SHARE
+        home = shopper.home
+        account = _Account(
+            shop, case, shopper.account, home.device, home.network, home.country, home.address, home.payment
+        )
+        yield account, _Cover(shopper, now_ms + _COVER_MS) if lives else None
+
+
+def _scraper(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
     """Reads the catalogue out, category by category, from changing addresses; the pace is that of a patient person."""
     rng = shop.rng
-    days, pace, evenness = rng.uniform(2, 12), 1000 * _around(rng.gauss(0, 1), 11, 0.7), rng.uniform(0.3, 1.1)
-    pages = _around(rng.gauss(0, 1), 18, 0.9)
-    for _ in range(rng.randint(1, 3)):
-        account, begin_ms = shop.new_account(), now_ms + int(rng.random() * DAY_MS)
-        yield _scrape(shop, case, account, begin_ms, int(begin_ms + days * DAY_MS), pace, evenness, pages), begin_ms
+    pace = _Pace(1000 * _around(rng, 14, 0.7), rng.uniform(0.4, 1.2), _around(rng, 9, 0.8))
+    days = rng.uniform(2, 10)
+    for account, cover in _accounts(shop, case, rng.randint(1, 3), now_ms):
+        begin_ms = now_ms + int(rng.random() * DAY_MS)
+        yield Offender(shop, _scrape(account, pace, begin_ms, begin_ms + int(days * DAY_MS)), begin_ms)
+        if cover:
+            yield cover
 
 
-def _scrape(
-    shop: Shop, case: Case, account: Account, time_ms: int, end_ms: int, pace_ms: float, evenness: float, pages: float
-) -> Script:
-    rng = shop.rng
-    device, country = shop.token(), shop.country()
+class _Pace(NamedTuple):
+    """How a scraper reads: ms between pages, median and spread of the log; pages of a visit, median."""
+
+    pause_ms: float
+    spread: float
+    pages: float
+
+
+def _scrape(by: _Account, pace: _Pace, time_ms: int, end_ms: int) -> Script:
+    shop, rng = by.shop, by.shop.rng
     categories = rng.sample(range(len(words.CATEGORIES)), rng.randint(2, 12))
-    place = 0
+    rotates, clicks = rng.random() < 0.5, rng.random()  # clicks: the share of items opened from a list
+    place = rng.randrange(1000)
     while time_ms < end_ms:
-        visit = Visit(rng, account, whereabouts(device, shop.token(), country), time_ms, case)
-        if rng.random() < 0.3:
-            device = shop.token()
-        for _ in range(min(_SCRAPED_EVENTS_MAX, 2 + int(pages * math.exp(0.8 * rng.gauss(0, 1))))):
+        visit = by.visit(time_ms, network=shop.token() if rotates else shop.carrier_network())
+        for _ in range(min(_SCRAPED_EVENTS_MAX, 2 + int(_around(rng, pace.pages, 0.9)))):
             shelf = shop.catalogue.shelves[categories[place // 25 % len(categories)]]
             item = shelf.items[place % len(shelf.items)] if rng.random() < 0.7 else shelf.draw(rng)
-            if place % 6 == 0:
+            if rng.random() < 0.4:
                 visit.add("view_item_list", f',"item_category":"{words.CATEGORIES[item.category].name}"')
             else:
-                visit.add("view_item", shop.item_facts(item, 1, account))
+                if rng.random() < clicks:
+                    visit.add("select_item", by.facts(item))
+                    visit.time_ms += _pause(shop, 0.3 * pace.pause_ms, pace.spread)
+                visit.add("view_item", by.facts(item))
+                place += 1
+            visit.time_ms += _pause(shop, pace.pause_ms, pace.spread)
             if rng.random() < 0.02:  # a cart tells how many there are
-                visit.time_ms += _pause(shop, pace_ms, evenness)
-                visit.add("add_to_cart", shop.item_facts(item, 1, account))
-            place += 1
-            visit.time_ms += _pause(shop, pace_ms, evenness)
-        time_ms = visit.time_ms + int(rng.expovariate(1 / (14 * HOUR_MS)))
+                visit.add("add_to_cart", by.facts(item))
+                visit.time_ms += _pause(shop, pace.pause_ms, pace.spread)
+        time_ms = visit.time_ms + int(rng.expovariate(1 / (18 * HOUR_MS)))
         yield visit, time_ms
 
 
-def _card_testing(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Begun:
+def _card_testing(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
     """Stolen cards, a few per account, on something cheap: most are refused, those that work are sold."""
     rng = shop.rng
-    devices = [shop.token() for _ in range(rng.randint(2, 6))]
-    for _ in range(rng.randint(4, 12)):
-        now_ms += int(rng.expovariate(1 / (3 * HOUR_MS)))
-        yield _test_cards(shop, case, shop.new_account(), rng.choice(devices), now_ms), now_ms
+    shared = [shop.token() for _ in range(rng.randint(2, 6))]
+    for account, cover in _accounts(shop, case, rng.randint(4, 12), now_ms):
+        begin_ms = now_ms + int(rng.expovariate(1 / (1.5 * DAY_MS)))
+        device = rng.choice(shared) if rng.random() < 0.4 else account.device
+        yield Offender(shop, _test_cards(dataclasses.replace(account, device=device), begin_ms), begin_ms)
+        if cover:
+            yield cover
 
 
-def _test_cards(shop: Shop, case: Case, account: Account, device: str, time_ms: int) -> Script:
-    rng = shop.rng
-    address, country = shop.token(), shop.country()
+def _test_cards(by: _Account, time_ms: int) -> Script:
+    shop, rng = by.shop, by.shop.rng
     for _ in range(1 if rng.random() < 0.7 else 2):
-        visit = Visit(rng, account, whereabouts(device, shop.token(), country), time_ms, case)
-        item = min((_any_item(shop) for _ in range(rng.randint(2, 6))), key=lambda item: item.cents)
-        _look_around(shop, visit, account, item, rng.randint(0, 4))
-        _to_checkout(shop, visit, account, {item: 1})
-        for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
+        visit = by.visit(time_ms, network=shop.carrier_network())
+        item = min((_any_item(shop) for _ in range(rng.randint(1, 4))), key=lambda item: item.cents)
+        _look_around(by, visit, item, rng.randint(0, 6))
+        _to_checkout(by, visit, {item: 1})
+        for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
             card = payment("card", shop.token())
-            visit.add("add_payment_info", f"{shop.item_facts(item, 1, account)},{card}")
+            visit.add("add_payment_info", f"{by.facts(item)},{card}")
             visit.time_ms += _pause(shop, 17_000, 0.8)
-            if rng.random() < 0.25:
-                visit.add("purchase", shop.order_facts([(item, 1)], account, card, address, None))
+            if rng.random() < 0.3:
+                visit.add("purchase", by.order({item: 1}, card, by.address))
                 break
         time_ms = visit.time_ms + int(rng.expovariate(1 / (20 * HOUR_MS)))
         yield visit, time_ms
 
 
-def _account_takeover(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Begun:
-    """Someone with a known user's password: another device, other tastes, and something that sells, at once."""
-    known = [shopper for shopper in shop.rng.choices(shoppers, k=40) if shopper.visits >= 3]
+def _account_takeover(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
+    """Someone with a known user's password: other tastes, mostly another device, and something that sells, at once."""
+    rng = shop.rng
+    known = [shopper for shopper in rng.choices(shoppers, k=40) if shopper.visits >= 3]
     if known:
-        yield _take_over(shop, case, known[0], now_ms), now_ms
+        victim = known[0]
+        by = _Account(
+            shop,
+            case,
+            victim.account,
+            device=victim.device if rng.random() < 0.35 else shop.token(),  # by a stolen cookie, the victim's own
+            network=shop.token() if rng.random() < 0.6 else shop.carrier_network(),
+            country=victim.home.country if rng.random() < 0.75 else shop.country(),
+            address=victim.home.address if rng.random() < 0.25 else shop.token(),  # intercepted at the door
+            paid_with=victim.payment(other=False) if rng.random() < 0.7 else shop.payment(),
+        )
+        yield Offender(shop, _take_over(by, victim.favourites, now_ms), now_ms)
 
 
-def _take_over(shop: Shop, case: Case, victim: Shopper, time_ms: int) -> Script:
-    rng, account = shop.rng, victim.account
-    device, country = shop.token(), victim.home.country if rng.random() < 0.7 else shop.country()
-    address = shop.token()
+def _take_over(by: _Account, likes: Sequence[int], time_ms: int) -> Script:
+    shop, rng = by.shop, by.shop.rng
     for _ in range(1 if rng.random() < 0.65 else 2):
-        visit = Visit(rng, account, whereabouts(device, shop.token(), country), time_ms, case)
-        category = rng.choice(_SELLABLE)
+        visit = by.visit(time_ms)
+        category = rng.choice(_SELLABLE) if rng.random() < 0.6 else rng.choice(likes)
         shelf = shop.catalogue.shelves[category]
-        dear = max((shelf.draw(rng) for _ in range(3)), key=lambda item: item.cents)
+        dear = max((shelf.draw(rng) for _ in range(2)), key=lambda item: item.cents)
         if rng.random() < 0.4:
             visit.add("view_cart", "")
-            visit.time_ms += _pause(shop, 12_000, 0.8)
-        _look_around(shop, visit, account, dear, rng.randint(0, 5))
+            visit.time_ms += _pause(shop, 12_000, 0.9)
+        _look_around(by, visit, dear, rng.randint(0, 8))
         lines = {dear: 1 if rng.random() < 0.7 else 2}
         if rng.random() < 0.3:
-            lines[shelf.draw(rng)] = 1
-        _to_checkout(shop, visit, account, lines)
-        paid_with = victim.payment(other=False) if rng.random() < 0.7 else shop.payment()
-        visit.add("add_payment_info", f"{shop.item_facts(dear, lines[dear], account)},{paid_with}")
+            lines.setdefault(shelf.draw(rng), 1)
+        _to_checkout(by, visit, lines)
+        visit.add("add_payment_info", f"{by.facts(dear, lines[dear])},{by.paid_with}")
         if rng.random() < 0.8:
-            visit.time_ms += _pause(shop, 15_000, 0.7)
-            goes_to = address if rng.random() < 0.8 else victim.home.address  # intercepted at the door
-            visit.add("purchase", shop.order_facts(list(lines.items()), account, paid_with, goes_to, None))
+            visit.time_ms += _pause(shop, 18_000, 0.9)
+            visit.add("purchase", by.order(lines, by.paid_with, by.address))
         time_ms = visit.time_ms + int(rng.expovariate(1 / (5 * HOUR_MS)))
         yield visit, time_ms
 
 
-def _bulk_resale(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Begun:
+def _bulk_resale(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
     """What is cheap for a few days, in numbers, over several accounts, to sell it on."""
-    rng = shop.rng
-    address, devices = shop.token(), [shop.token() for _ in range(rng.randint(1, 3))]
-    for _ in range(rng.randint(1, 4)):
-        now_ms += int(rng.expovariate(1 / (6 * HOUR_MS)))
-        yield _buy_up(shop, case, shop.new_account(), rng.choice(devices), address, now_ms), now_ms
+    rng, address = shop.rng, shop.token()
+    for account, cover in _accounts(shop, case, rng.randint(1, 5), now_ms):
+        begin_ms = now_ms + int(rng.expovariate(1 / (2 * DAY_MS)))
+        goes_to = address if rng.random() < 0.5 else account.address
+        yield Offender(shop, _buy_up(dataclasses.replace(account, address=goes_to), begin_ms), begin_ms)
+        if cover:
+            yield cover
 
 
-def _buy_up(shop: Shop, case: Case, account: Account, device: str, address: str, time_ms: int) -> Script:
-    rng = shop.rng
-    network, country, paid_with = shop.token(), shop.country(), shop.payment()
+def _buy_up(by: _Account, time_ms: int) -> Script:
+    shop, rng = by.shop, by.shop.rng
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
-        visit = Visit(rng, account, whereabouts(device, network, country), time_ms, case)
+        visit = by.visit(time_ms)
         promoted = shop.catalogue.promoted() or [_any_item(shop)]
-        lines = {
-            item: max(1, round(_around(rng.gauss(0, 1), 3, 0.7)))
-            for item in rng.sample(promoted, min(len(promoted), rng.choice((1, 1, 2, 3))))
-        }
-        _look_around(shop, visit, account, next(iter(lines)), rng.randint(0, 6))
-        _to_checkout(shop, visit, account, lines)
+        chosen = rng.sample(promoted, min(len(promoted), rng.choice((1, 1, 2, 3))))
+        lines = {item: max(1, round(_around(rng, 2.5, 0.7))) for item in chosen}
         item, quantity = next(iter(lines.items()))
-        visit.add("add_payment_info", f"{shop.item_facts(item, quantity, account)},{paid_with}")
+        _look_around(by, visit, item, rng.randint(0, 8))
+        _to_checkout(by, visit, lines)
+        visit.add("add_payment_info", f"{by.facts(item, quantity)},{by.paid_with}")
         visit.time_ms += _pause(shop, 18_000, 0.8)
-        coupon = "SAVE10" if rng.random() < 0.3 else None
-        goes_to = address if rng.random() < 0.7 else shop.token()
-        visit.add("purchase", shop.order_facts(list(lines.items()), account, paid_with, goes_to, coupon))
+        address = shop.pickup_address() if rng.random() < 0.25 else by.address
+        visit.add("purchase", by.order(lines, by.paid_with, address, "SAVE10" if rng.random() < 0.3 else None))
         time_ms = visit.time_ms + int(rng.expovariate(1 / (30 * HOUR_MS)))
         yield visit, time_ms
 
 
-def _coupon_ring(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Begun:
-    """New accounts, each for one order with the welcome coupon: few devices, addresses and payments behind many names."""
+def _coupon_ring(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
+    """New accounts, each for one order with the welcome coupon: few devices, addresses, payments behind many names."""
     rng = shop.rng
     devices, addresses, networks = (
         [shop.token() for _ in range(rng.randint(least, most))] for least, most in ((2, 5), (2, 4), (2, 4))
     )
     payments = [shop.payment() for _ in range(rng.randint(2, 5))]
     country = shop.country()
-    for _ in range(rng.randint(6, 15)):
-        now_ms += int(rng.expovariate(1 / (8 * HOUR_MS)))
-        where = whereabouts(rng.choice(devices), rng.choice(networks), country)
-        script = _use_welcome(shop, case, where, rng.choice(addresses), rng.choice(payments), now_ms)
-        yield script, now_ms
+    for each, cover in _accounts(shop, case, rng.randint(6, 15), now_ms):
+        now_ms += int(rng.expovariate(1 / (10 * HOUR_MS)))
+        shares = [rng.random() < share for share in (0.5, 0.45, 0.45, 0.3)]
+        shares[rng.randrange(len(shares))] = True  # at least one of them gives the account away
+        account = dataclasses.replace(
+            each,
+            device=rng.choice(devices) if shares[0] else each.device,
+            network=rng.choice(networks) if shares[1] else each.network,
+            address=rng.choice(addresses) if shares[2] else each.address,
+            paid_with=rng.choice(payments) if shares[3] else each.paid_with,
+            country=country,
+        )
+        yield Offender(shop, _use_welcome(account, now_ms), now_ms)
+        if cover:
+            yield cover
 
 
-def _use_welcome(shop: Shop, case: Case, where: str, address: str, paid_with: str, time_ms: int) -> Script:
-    rng, account = shop.rng, shop.new_account()
-    visit = Visit(rng, account, where, time_ms, case)
+def _use_welcome(by: _Account, time_ms: int) -> Script:
+    shop, rng = by.shop, by.shop.rng
+    visit = by.visit(time_ms)
     lines = {_any_item(shop): 1}
     if rng.random() < 0.3:
-        lines[_any_item(shop)] = 1
+        lines.setdefault(_any_item(shop), 1)
     item = next(iter(lines))
-    _look_around(shop, visit, account, item, rng.randint(0, 9))
-    _to_checkout(shop, visit, account, lines)
-    visit.add("add_payment_info", f"{shop.item_facts(item, 1, account)},{paid_with}")
+    _look_around(by, visit, item, rng.randint(0, 9))
+    _to_checkout(by, visit, lines)
+    visit.add("add_payment_info", f"{by.facts(item)},{by.paid_with}")
     visit.time_ms += _pause(shop, 20_000, 0.9)
-    coupon = "WELCOME10" if rng.random() < 0.9 else None
-    visit.add("purchase", shop.order_facts(list(lines.items()), account, paid_with, address, coupon))
+    address = shop.pickup_address() if rng.random() < 0.2 else by.address
+    visit.add("purchase", by.order(lines, by.paid_with, address, "WELCOME10" if rng.random() < 0.9 else None))
     yield visit, visit.time_ms
 
 
-def _look_around(shop: Shop, visit: Visit, account: Account, item: Item, others: int) -> None:
-    """Some pages of its category, then the item, from which it is taken into the cart."""
-    rng, shelf = shop.rng, shop.catalogue.shelves[item.category]
+def _look_around(by: _Account, visit: Visit, item: Item, others: int) -> None:
+    """Some pages of its category, then the item."""
+    shop, rng = by.shop, by.shop.rng
+    shelf = shop.catalogue.shelves[item.category]
     for _ in range(others):
         if rng.random() < 0.35:
             visit.add("view_item_list", f',"item_category":"{words.CATEGORIES[item.category].name}"')
         elif rng.random() < 0.2:
             visit.add("search", shelf.english.draw(rng, rng.randrange(2), 0.05)[0])
         else:
-            visit.add("view_item", shop.item_facts(shelf.draw(rng), 1, account))
-        visit.time_ms += _pause(shop, 18_000, 0.9)
-    visit.add("view_item", shop.item_facts(item, 1, account))
-    visit.time_ms += _pause(shop, 15_000, 0.9)
+            visit.add("view_item", by.facts(shelf.draw(rng)))
+        visit.time_ms += _pause(shop, 18_000, 1.0)
+    visit.add("view_item", by.facts(item))
+    visit.time_ms += _pause(shop, 18_000, 1.0)
 
 
-def _to_checkout(shop: Shop, visit: Visit, account: Account, lines: Mapping[Item, int]) -> None:
+def _to_checkout(by: _Account, visit: Visit, lines: Mapping[Item, int]) -> None:
+    shop = by.shop
     for place, (item, quantity) in enumerate(lines.items()):
         if place:
-            visit.add("view_item", shop.item_facts(item, 1, account))
-            visit.time_ms += _pause(shop, 14_000, 0.9)
-        visit.add("add_to_cart", shop.item_facts(item, quantity, account))
-        visit.time_ms += _pause(shop, 12_000, 0.9)
+            visit.add("view_item", by.facts(item))
+            visit.time_ms += _pause(shop, 18_000, 1.0)
+        visit.add("add_to_cart", by.facts(item, quantity))
+        visit.time_ms += _pause(shop, 16_000, 1.0)
     if shop.rng.random() < 0.6:
         visit.add("view_cart", "")
-        visit.time_ms += _pause(shop, 14_000, 0.9)
+        visit.time_ms += _pause(shop, 16_000, 1.0)
     item, quantity = next(iter(lines.items()))
-    visit.add("begin_checkout", shop.item_facts(item, quantity, account))
-    visit.time_ms += _pause(shop, 25_000, 0.9)
+    visit.add("begin_checkout", by.facts(item, quantity))
+    visit.time_ms += _pause(shop, 28_000, 0.9)
 
 
 def _any_item(shop: Shop) -> Item:
     return shop.catalogue.shelves[shop.catalogue.any_category(shop.rng)].draw(shop.rng)
 
 
-def _around(normal: float, median: float, spread: float) -> float:
-    """Lognormal, from a standard normal number."""
-    return median * math.exp(spread * normal)
+def _around(rng: Random, median: float, spread: float) -> float:
+    """Lognormal."""
+    return median * math.exp(spread * rng.gauss(0, 1))
 
 
 def _pause(shop: Shop, median_ms: float, spread: float) -> int:
-    return 250 + int(_around(shop.rng.gauss(0, 1), median_ms, spread))
+    return 250 + int(_around(shop.rng, median_ms, spread))
 
 
-_KINDS: Mapping[str, Callable[[Shop, Sequence[Shopper], Case, int], Begun]] = {
+_KINDS: Mapping[str, Callable[[Shop, Sequence[Shopper], Case, int], Iterator[Actor]]] = {
     "scraper": _scraper,
     "card_testing": _card_testing,
     "account_takeover": _account_takeover,

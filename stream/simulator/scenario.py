@@ -164,7 +164,7 @@ def only_honest(scenario: Scenario) -> Scenario:
     none = Kind(cases_per_1000_shoppers_per_day=0.0)
     return msgspec.structs.replace(
         scenario,
-        fraud=Fraud(**{kind: none for kind in Fraud.__struct_fields__}),
+        fraud=Fraud(**dict.fromkeys(Fraud.__struct_fields__, none)),
         disorder=msgspec.structs.replace(scenario.disorder, late_share=0.0, repeated_share=0.0, swapped_share=0.0),
     )
 

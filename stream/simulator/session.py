@@ -11,12 +11,12 @@ import math
 from bisect import bisect
 from functools import lru_cache
 from itertools import accumulate
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from stream.shop_event import ShopEvent
 from stream.simulator import words
 from stream.simulator.catalogue import Item
-from stream.simulator.scenario import Sessions
 from stream.simulator.shop import Shop
 from stream.simulator.visit import Visit
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _EVENTS_MAX = 300  # the chain ends long before; a bound for its tail
 _DWELL_LEAST_MS = 250  # also keeps the events of a user strictly in order
 _CART_ITEMS_MAX = 12
-_READINESS_SPREAD = 0.9  # from visit to visit
+_QUANTITIES, _QUANTITY_SHARES = (1, 2, 3, 4, 6), (84, 9, 3, 2, 2)
+_READINESS_SPREAD = 0.8  # from visit to visit
 
 _START, _END = "", "end"
 # From each event to the next: weights of the second level of readiness, in percent.
@@ -58,11 +59,19 @@ _PULL = {"add_to_cart": 0.45, "begin_checkout": 0.5, "add_payment_info": 0.4, "p
 _LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
 # Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
 _DWELL_SECS = dict.fromkeys(_FUNNEL, 19.0) | {"select_item": 5.0, "view_item": 26.0, "begin_checkout": 35.0}
-_DWELL_LOG_MS = {name: math.log(1000 * secs) for name, secs in _DWELL_SECS.items()}
+_DWELL_MS = {name: 1000 * secs for name, secs in _DWELL_SECS.items()}
+_QUANTILES = 4096
 # Patience is about normal: mean of each fifth of the visits, in standard deviations.
 _PATIENCE = (-1.4, -0.53, 0.0, 0.53, 1.4)
 
 Chain = dict[str, tuple[list[str], list[float]]]  # event -> events that may follow, and probabilities summed up
+
+
+@lru_cache(16)
+def _dwells(spread: float) -> list[float]:
+    """Quantiles of a lognormal of median 1: one of them at random is drawn in a fifth of the time."""
+    quantile = NormalDist().inv_cdf
+    return [math.exp(spread * quantile((i + 0.5) / _QUANTILES)) for i in range(_QUANTILES)]
 
 
 @lru_cache(16)
@@ -86,7 +95,7 @@ def _chain(level: int, end_factor: float) -> Chain:
 
 
 class Session:
-    """A visit from arrival to leaving. Afterwards `visit.time_ms` is its end, and `order` the facts of what was bought."""
+    """A visit from arrival to leaving; after `run`, `visit.time_ms` is its end, `order` the facts of what was bought."""
 
     def __init__(self, shop: Shop, shopper: Shopper, time_ms: int) -> None:
         rng = shop.rng
@@ -109,15 +118,15 @@ class Session:
         """The events, the last one first."""
         rng, visit = self._rng, self.visit
         # Those who want something stay longer at each page.
-        log_factor = math.log(self._numbers.dwell_factor) + 0.12 * (self.level - 1)
-        spread, gauss = self._numbers.dwell_spread, rng.gauss
+        factor = self._numbers.dwell_factor * math.exp(0.12 * (self.level - 1))
+        dwells, random = _dwells(self._numbers.dwell_spread), rng.random
         name = self._next_name(_START)
         while True:
             visit.add(name, self._facts(name))
             last, name = name, self._next_name(name)
             if name == _END or len(visit.events) == _EVENTS_MAX:
                 return visit.all()
-            visit.time_ms += _DWELL_LEAST_MS + int(math.exp(_DWELL_LOG_MS[last] + log_factor + spread * gauss(0, 1)))
+            visit.time_ms += _DWELL_LEAST_MS + int(factor * _DWELL_MS[last] * dwells[int(_QUANTILES * random())])
 
     def _next_name(self, name: str) -> str:
         level, rng, need = self.level, self._rng, self._shopper.need
@@ -168,7 +177,7 @@ class Session:
                 shopper.need.found(item)
         elif name == "add_to_cart":
             item = self._seen[-1]
-            quantity = rng.randint(3, 20) if shopper.business else 1 if rng.random() < 0.9 else 2
+            quantity = rng.randint(3, 20) if shopper.business else rng.choices(_QUANTITIES, _QUANTITY_SHARES)[0]
             if len(cart) < _CART_ITEMS_MAX:
                 cart[item] = quantity
         elif name == "add_to_wishlist":

@@ -1,4 +1,4 @@
-"""What everybody in a simulated shop shares: its numbers, its rhythm, what it sells, and the source of what is random."""
+"""What everybody in a simulated shop shares: its numbers, its rhythm, what it sells, and what is random."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stream.simulator.scenario import Scenario
 from stream.simulator.visit import Account
 
 _USERS_PER_PUBLIC_DEVICE = 12
+_USERS_PER_CARRIER_NETWORK = 20
 # Ids are numbered through, then spread: 6,700,417 is a prime, so no two meet, and none tells how new an account is.
 _IDS, _ID_STEP = 100_000_000, 6_700_417
 _PAYMENTS, _PAYMENT_SHARES = ("card", "paypal", "invoice", "transfer"), (42, 30, 20, 8)
@@ -42,20 +43,31 @@ class Shop:
         self._country_weights = list(scenario.shop.countries.values())
         public = 1 + int(users * scenario.shoppers.public_device_share / _USERS_PER_PUBLIC_DEVICE)
         self._public_devices = [self.token() for _ in range(public)]
+        self._carrier_networks = [self.token() for _ in range(1 + users // _USERS_PER_CARRIER_NETWORK)]
+        self._pickups = [self.token() for _ in range(scenario.shop.branches)]
         self._accounts = 0
 
     def new_account(self, as_text: bool = False) -> Account:
         """Of an id that nobody has."""
         self._accounts += 1
-        return Account(f"user-{self._accounts * _ID_STEP % _IDS:08d}", as_text)
+        user_id = f"user-{self._accounts * _ID_STEP % _IDS:08d}"
+        return Account(user_id, user_id.encode(), as_text)
 
     def token(self) -> str:
         """A hash as shops make them of devices and addresses."""
-        return f"{self.rng.getrandbits(64):016x}"
+        return self.rng.randbytes(8).hex()
 
     def public_device(self) -> str:
         """One that many use."""
         return self.rng.choice(self._public_devices)
+
+    def carrier_network(self) -> str:
+        """An address that a mobile carrier gives to one of its customers after the other."""
+        return self.rng.choice(self._carrier_networks)
+
+    def pickup_address(self) -> str:
+        """A branch, where an order is fetched."""
+        return self.rng.choice(self._pickups)
 
     def country(self) -> str:
         """By its share of the shop's customers."""

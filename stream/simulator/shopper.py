@@ -18,7 +18,7 @@ _CART_KEPT_MS = 3 * DAY_MS
 _REFUND_DAYS_MEDIAN = 4.0
 _ONE_TIME_SHARE = 0.2  # of shoppers whose wallet shows a new payment id each time
 _SECOND_PAYMENT_SHARE = 0.3
-_GIFT_SHARE = 0.06  # of orders, to another address
+_GIFT_SHARE, _PICKUP_SHARE = 0.06, 0.15  # of orders
 _WELCOME_SHARE = 0.4  # of first orders
 
 
@@ -82,6 +82,11 @@ class Shopper:
             return events, ()
         return events, [_Refund(shop, self, here.order, here.visit.time_ms)]
 
+    @property
+    def device(self) -> str:
+        """The one that they come with most."""
+        return self._devices[0]
+
     def payment(self, other: bool) -> str:
         """What they pay with: the first of their cards, or another one, as after a refusal."""
         if self._one_time:
@@ -89,8 +94,11 @@ class Shopper:
         return self._payments[-1] if other else self._payments[0]
 
     def address(self) -> str:
-        """Where an order goes to."""
-        return self._shop.token() if self._shop.rng.random() < _GIFT_SHARE else self.home.address
+        """Where an order goes to: home, to be fetched from a branch, or to whom it is a gift for."""
+        place = self._shop.rng.random()
+        if place < _GIFT_SHARE:
+            return self._shop.token()
+        return self._shop.pickup_address() if place < _GIFT_SHARE + _PICKUP_SHARE else self.home.address
 
     def coupon(self) -> str | None:
         """The code that an order carries."""
@@ -107,7 +115,7 @@ class Shopper:
         device = self._devices[-1 if rng.random() < 0.4 else 0]
         if rng.random() < numbers.away_share:
             return whereabouts(device, shop.token(), shop.country(), shop.branch())
-        network = shop.token() if rng.random() < numbers.mobile_network_share else self.home.network
+        network = shop.carrier_network() if rng.random() < numbers.mobile_network_share else self.home.network
         return whereabouts(
             device, network, self.home.country, self.home.branch if rng.random() < numbers.branch_share else None
         )

@@ -16,7 +16,8 @@ class Account(NamedTuple):
     """Whose events they are, and how the page that sends them writes numbers."""
 
     user_id: str
-    as_text: bool = False  # decimals and times as strings
+    key: bytes  # the user id
+    as_text: bool  # decimals and times as strings
 
 
 class Case(NamedTuple):
@@ -49,7 +50,7 @@ class Visit:
 
 def event(rng: Random, account: Account, name: str, time_ms: int, text: str, case: Case | None = None) -> ShopEvent:
     """One event of an account; `text` is the JSON of all that it has beside id, name and time."""
-    event_id = f"{rng.getrandbits(128):032x}"
+    event_id = rng.randbytes(16).hex()
     moment = f'"{rfc3339(time_ms)}"' if account.as_text else time_ms
     value = f'{{"event_id":"{event_id}","event_name":"{name}","event_time":{moment},{text}}}'
     label = None
@@ -58,7 +59,7 @@ def event(rng: Random, account: Account, name: str, time_ms: int, text: str, cas
             f'{{"event_id":"{event_id}","event_time":{time_ms},"user_id":"{account.user_id}","fraud":"{case.kind}",'
             f'"case":"{case.name}"}}'
         ).encode()
-    return ShopEvent(_ROLES.get(name, "clicks"), account.user_id.encode(), value.encode(), time_ms, label)
+    return ShopEvent(_ROLES.get(name, "clicks"), account.key, value.encode(), time_ms, label)
 
 
 def rfc3339(time_ms: int) -> str:

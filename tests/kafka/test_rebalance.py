@@ -20,8 +20,8 @@ import numpy as np
 from stream import rows
 from stream.kafka.topics import TopicReport
 from stream.settings import Settings
-from stream.simulator.load import Destination, LoadReport, produce
 from stream.simulator import scenario
+from stream.simulator.load import Destination, LoadReport, produce
 from stream.simulator.simulate import simulate
 from tests.running import Worker, read, running, until_committed
 

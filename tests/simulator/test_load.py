@@ -16,8 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream.errors import BrokerError, SettingsError
 from stream.kafka.embedded import EmbeddedBroker
 from stream.shop_event import ROLES, ShopEvent
-from stream.simulator.load import Destination, produce
 from stream.simulator import scenario
+from stream.simulator.load import Destination, produce
 from stream.simulator.simulate import simulate
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
