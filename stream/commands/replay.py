@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ from stream.settings import load
 
 if TYPE_CHECKING:
     from stream.replay.formats import Format
-    from stream.replay.rows import Row, Unfit
-    from stream.replay.tally import Refuse
 
 _FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")
 _SPEED_MAX = 10_000_000  # what a load takes; --flat-out is faster than any
@@ -116,11 +113,14 @@ def replay(
         raise click.UsageError("--speed and --flat-out exclude each other")
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
+    # Of a million events that are kept to be sorted, the collector would look at all again and again: twice the time
+    gc.set_threshold(100_000, 50, 50)
+    from stream.commands.refused_rows import writing_refused
     from stream.commands.replay_report import show, totals
     from stream.replay import load_map, open_recording, survey, why_not
 
     shop_map = load_map(map_file) if map_file else None
-    with _refused_rows(refused_file, file, map_file) as refuse:
+    with writing_refused(refused_file, file, map_file) as refuse:
         if dry_run:
             surveyed = survey(file, format_name, shop_map, refuse=refuse)
             return show(surveyed, asked, as_json=as_json, ignore_refused=ignore_refused)
@@ -145,30 +145,6 @@ def replay(
         progress=progress,
         at_the_end="recorded",
     )
-
-
-@contextlib.contextmanager
-def _refused_rows(path: Path | None, *read: Path | None) -> Iterator[Refuse | None]:
-    """What writes refused rows to `path`, each as a JSON object; None without a path."""
-    if path is None:
-        yield None
-        return
-    if path.exists() and any(other is not None and other.exists() and path.samefile(other) for other in read):
-        raise SettingsError(f"--refused={path}: expected a file of its own, got one that is read")
-    import orjson
-
-    from stream.replay.tally import raw_text
-
-    with path.open("wb") as file:
-        last = -1
-
-        def refuse(row: Row, unfit: Unfit) -> None:
-            nonlocal last
-            if row.number > last:  # a file that is read twice is told of twice
-                last = row.number
-                file.write(orjson.dumps({"line": row.line, **unfit._asdict(), "row": raw_text(row)}) + b"\n")
-
-        yield refuse
 
 
 def _say(text: str) -> None:

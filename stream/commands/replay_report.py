@@ -12,6 +12,7 @@ import orjson
 
 from stream.replay import why_not
 from stream.replay.recording import Survey
+from stream.replay.rows import TOPICS
 from stream.replay.tally import Tally
 from stream.settings import Settings
 from stream.shop_event import ROLES
@@ -94,7 +95,7 @@ def _as_object(survey: Survey, settings: Settings, problem: str | None) -> dict[
 
 def _by_topic(tally: Tally, settings: Settings) -> dict[str, dict[str, int]]:
     return {
-        topic: {name: count for (role_of, name), count in tally.names.most_common() if role_of == role}
+        topic: {name: count for name, count in tally.names.most_common() if TOPICS[name] == role}
         for role, topic in zip(ROLES, settings.source_topics, strict=True)
     }
 

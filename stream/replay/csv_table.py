@@ -17,6 +17,7 @@ class CsvTable:
     """A CSV file, plain or gzip. `columns`: names of its columns where it has no header."""
 
     kind: Kind = "CSV"
+    is_text = True
     timestamps: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, *, delimiter: str = ",", columns: Sequence[str] | None = None) -> None:

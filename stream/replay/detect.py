@@ -43,6 +43,7 @@ def _mapped(path: Path, kind: Kind, shop_map: ShopMap) -> MappedRows:
 
 
 def _check_columns(path: Path, found: Sequence[str], wanted: Sequence[str], whose: str) -> None:
+    wanted = list(dict.fromkeys(wanted))
     missing = [name for name in wanted if name not in found]
     if missing:
         raise SettingsError(

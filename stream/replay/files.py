@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, Literal
 
 from stream.errors import SettingsError
 
@@ -36,6 +36,9 @@ _FOREIGN = {
     b"[": "a JSON array (one object a line is needed: jq -c '.[]')",
     b"<": "HTML or XML",
 }
+
+
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class CutShortError(Exception):
@@ -75,7 +78,7 @@ def byte_lines(path: Path) -> Iterator[bytes]:
         try:
             yield file.readline(LINE_MAX).removeprefix(_BOM)
             yield from iter(partial(file.readline, LINE_MAX), b"")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except _DAMAGE as error:
             raise CutShortError(str(error)) from None
 
 
@@ -84,7 +87,7 @@ def text_lines(path: Path) -> Iterator[str]:
     with _opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
         try:
             yield from iter(partial(text.readline, LINE_MAX), "")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except _DAMAGE as error:
             raise CutShortError(str(error)) from None
 
 
@@ -94,14 +97,31 @@ def _start(path: Path) -> bytes:
         raise SettingsError(f"{path}: expected a file, which is read more than once, got {got}")
     try:
         with _opened(path) as file:
-            return file.read(_SNIFFED_BYTES)
-    except (EOFError, zlib.error, gzip.BadGzipFile):  # shorter than that: told when its lines are read
-        return next(byte_lines(path), b"")
+            return file.read1(_SNIFFED_BYTES)
+    except _DAMAGE as error:
+        raise SettingsError(f"{path}: expected rows, got gzip without a whole line: {error}") from None
     except OSError as error:
         raise SettingsError(f"{path}: expected a file to read, got: {error.strerror}") from None
 
 
-def _opened(path: Path) -> BinaryIO:
-    if is_gzip(path):
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), _READ_BYTES))
-    return path.open("rb", buffering=_READ_BYTES)
+def _opened(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(_Inflated(path) if is_gzip(path) else io.FileIO(path), _READ_BYTES)
+
+
+class _Inflated(io.RawIOBase):
+    """Bytes of a gzip file as they come: reading many at once, an early end would take those before it along."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path)  # noqa: SIM115 - closed by `close`
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        found = self._file.read1(len(into))
+        into[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

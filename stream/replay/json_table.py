@@ -18,6 +18,7 @@ class JsonTable:
     """A file of JSON objects, one a line, plain or gzip."""
 
     kind: Kind = "JSON lines"
+    is_text = False
     timestamps: frozenset[str] = frozenset()
 
     def __init__(self, path: Path) -> None:

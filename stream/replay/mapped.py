@@ -10,14 +10,14 @@ import orjson
 
 from stream.replay import fields
 from stream.replay.fields import UnfitError, text_of
-from stream.replay.rows import TOPICS, LeftOut, Made, Outcome, Row, Table, Unfit, shown
+from stream.replay.rows import TOPICS, LeftOut, Made, Outcome, Row, Table, Unfit, raw_text, shown
 from stream.replay.shop_map import ShopMap
 from stream.replay.times import BadTimeError, Period, TimeParser, zone_of
 from stream.shop_event import Role, ShopEvent
 
 Adapt = Callable[[Sequence[Any]], Sequence[Any]]
-_Check = Callable[[str], Any]
-_Field = tuple[str, tuple[int, ...], _Check]  # its name, where its value stands, what makes it of the text
+_Check = Callable[[str], Any] | None
+_Field = tuple[str, int, _Check]  # its name, where its text stands, and what is made of that; None: it is the text
 
 _ENVELOPE = ("session_id", "device_id", "ip_hash", "country", "location_id")
 _OF_TOPIC: dict[Role, tuple[str, ...]] = {
@@ -52,7 +52,13 @@ class MappedRows:
             for field in shop_map.columns.__struct_fields__
             if (source := getattr(shop_map.columns, field)) is not None
         }
-        self.wanted = list(dict.fromkeys(name for names in self._sources.values() for name in names))
+        # A column a field, in the order of the fields; then what stands in where it has no value
+        self.wanted = [names[0] for names in self._sources.values()]
+        self._others: list[tuple[int, range]] = []
+        for place, names in enumerate(self._sources.values()):
+            if len(names) > 1:
+                self._others.append((place, range(len(self.wanted), len(self.wanted) + len(names) - 1)))
+                self.wanted += names[1:]
         self._times = self._parser()
 
     def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
@@ -74,78 +80,87 @@ class MappedRows:
 
     def _maker(self) -> Callable[[Row], Outcome]:
         words, ignored, every = self._map.words, set(self._map.ignore), self._map.every_event
-        place = {name: i for i, name in enumerate(self.wanted)}
-        places = {field: tuple(place[name] for name in names) for field, names in self._sources.items()}
-        whole, adapt, parse = self._whole_ids, self._adapt, self._times
-        prefix = f"{self._map.name}-"
+        whole, texts, parse, prefix = self._whole_ids, self._texts(), self._times, f"{self._map.name}-"
+        place = {field: i for i, field in enumerate(self._sources)}
         name_at, time_at, user_at, id_at = (
-            places.get(field, ()) for field in ("event_name", "event_time", "user_id", "event_id")
+            place.get(field, -1) for field in ("event_name", "event_time", "user_id", "event_id")
         )
 
         def chosen(names: Sequence[str], *, signed: bool = False) -> list[_Field]:
-            return [(name, places[name], self._check(name, signed)) for name in names if name in places]
+            return [(name, place[name], self._check(name, signed)) for name in names if name in place]
 
-        envelope = chosen(_ENVELOPE)
-        of_topic = {
-            name: envelope + chosen(_OF_TOPIC[topic], signed=name == "refund") for name, topic in TOPICS.items()
-        }
-        of_item = chosen(_OF_ITEM)
+        envelope, of_item = chosen(_ENVELOPE), chosen(_OF_ITEM)
+        of_name = {name: envelope + chosen(_OF_TOPIC[topic], signed=name == "refund") for name, topic in TOPICS.items()}
+
+        def made(row: Row) -> Outcome:
+            values = texts(row.fields)
+            word = every or values[name_at] or ""
+            name = word if every else words.get(word)
+            if name is None:
+                return LeftOut(word) if word in ignored else _unknown(word, words)
+            user = fields.user_id(values[user_at], whole=whole)
+            time_ms = parse(values[time_at] or "")
+            event_id = (id_at >= 0 and fields.checked_id("event_id", values[id_at] or "")) or f"{prefix}{row.number}"
+            event = {"event_id": event_id, "event_name": name, "event_time": time_ms, "user_id": user}
+            _fill(event, of_name[name], values)
+            topic = TOPICS[name]
+            if topic == "purchases":
+                event.setdefault("transaction_id", event_id)  # rows do not say what was one order
+                item: dict[str, Any] = {}
+                _fill(item, of_item, values)
+                if item:
+                    event["items"] = [item]
+            return Made(name, ShopEvent(topic, user.encode(), orjson.dumps(event), time_ms))
 
         def make(row: Row) -> Outcome:
             try:
-                values = row.fields if adapt is None else adapt(row.fields)
-                word = every or _first(values, name_at, "event_name")
-                name = word if every else words.get(word)
-                if name is None:
-                    return LeftOut(word) if word in ignored else _unknown(word, words)
-                user = fields.user_id(_first(values, user_at, "user_id"), whole=whole)
-                time_ms = parse(_first(values, time_at, "event_time"))
-                event_id = fields.checked_id("event_id", _first(values, id_at, "event_id")) or f"{prefix}{row.number}"
-                event = {"event_id": event_id, "event_name": name, "event_time": time_ms, "user_id": user}
-                _fill(event, of_topic[name], values)
-                topic = TOPICS[name]
-                if topic == "purchases":
-                    event.setdefault("transaction_id", event_id)  # rows do not say what was one order
-                    item: dict[str, Any] = {}
-                    _fill(item, of_item, values)
-                    if item:
-                        event["items"] = [item]
-                return Made(name, ShopEvent(topic, user.encode(), orjson.dumps(event), time_ms))
+                return made(row)
             except UnfitError as error:
                 return error.unfit
             except BadTimeError as error:
                 return Unfit(error.reason, str(error))
-            except (TypeError, UnicodeEncodeError):  # a lone surrogate, which stands for a byte
-                return Unfit("not_utf8", f"expected UTF-8, got {shown([v for v in values if not _is_utf8(v)])}")
+            except (orjson.JSONEncodeError, UnicodeEncodeError):  # a lone surrogate, which stands for a byte
+                return Unfit("not_utf8", f"expected UTF-8, got {shown(raw_text(row))}")
 
         return make
 
+    def _texts(self) -> Callable[[Any], Sequence[str | None]]:
+        """What makes of a row's values the text of each field; None or "" where it has none."""
+        if self._adapt is not None:
+            return self._adapt
+        if self._table.is_text and not self._others:
+            return _as_they_are
+        others, is_text, names = self._others, self._table.is_text, self.wanted
+
+        def texts(values: Sequence[Any]) -> list[str | None]:
+            found = list(values) if is_text else [text_of(name, v) for name, v in zip(names, values, strict=True)]
+            for place, stand_ins in others:
+                if not found[place]:
+                    found[place] = next((found[other] for other in stand_ins if found[other]), None)
+            return found
+
+        return texts
+
     def _check(self, field: str, signed: bool) -> _Check:
         if field in ("price", "value"):
-            check: _Check = partial(fields.amount, field, signed=signed)
+            check = partial(fields.amount, field, signed=signed)
             return (lambda text: check(_with_point(text))) if self._map.csv.decimal_comma else check
         if field in ("quantity", "results_count"):
             return fields.count
         if field == "item_id" and self._whole_ids:
             return partial(fields.checked_id, field, whole=True)
-        return str
+        return None
 
 
-def _first(values: Sequence[Any], places: Sequence[int], field: str) -> str:
-    """The text of the first column that has one, or ""."""
-    for place in places:
-        value = values[place]
-        text = value if type(value) is str else text_of(field, value)
+def _as_they_are(values: Any) -> Sequence[str | None]:
+    return values  # type: ignore[no-any-return]
+
+
+def _fill(into: dict[str, Any], wanted: Sequence[_Field], values: Sequence[str | None]) -> None:
+    for field, place, check in wanted:
+        text = values[place]
         if text:
-            return text
-    return ""
-
-
-def _fill(into: dict[str, Any], wanted: Sequence[_Field], values: Sequence[Any]) -> None:
-    for field, places, check in wanted:
-        text = _first(values, places, field)
-        if text:
-            into[field] = check(text)
+            into[field] = text if check is None else check(text)
 
 
 def _unknown(word: str, words: Any) -> Unfit:
@@ -154,7 +169,3 @@ def _unknown(word: str, words: Any) -> Unfit:
 
 def _with_point(text: str) -> str:
     return text if "." in text else text.replace(",", ".")
-
-
-def _is_utf8(value: Any) -> bool:
-    return not (isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value))

@@ -17,6 +17,7 @@ class ParquetTable:
     """A Parquet file; a column inside a struct is named by its dotted path."""
 
     kind: Kind = "Parquet"
+    is_text = True
 
     def __init__(self, path: Path) -> None:
         try:

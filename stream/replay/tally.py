@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from xxhash import xxh3_64_intdigest
-
 from stream.replay.files import Kind
-from stream.replay.rows import LeftOut, Made, Outcome, Row, Unfit
+from stream.replay.rows import LeftOut, Made, Outcome, Row, Unfit, raw_text
 from stream.shop_event import ShopEvent
 
 # Under Kafka's message.max.bytes (1 MiB), with room for the key and what a batch adds.
@@ -52,7 +50,7 @@ class Tally:
 
     def __init__(self, refuse: Refuse | None = None) -> None:
         self.events = self.earlier = 0  # `earlier`: events whose time is before that of the event above them
-        self.names: Counter[tuple[str, str]] = Counter()  # (topic, event name)
+        self.names: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.refused: dict[str, Refused] = {}
         self.users = DistinctCount()
@@ -79,7 +77,7 @@ class Tally:
             self.first_ms = time_ms
         self.last_ms = max(self.last_ms, time_ms)
         self.events += 1
-        self.names[event.topic, made.name] += 1
+        self.names[made.name] += 1
         self.users.add(event.key)
 
     def leave_out(self, word: str) -> None:
@@ -114,14 +112,6 @@ def events(rows: Rows, tally: Tally) -> Iterator[ShopEvent]:
     tally.notes = rows.notes()
 
 
-def raw_text(row: Row) -> str:
-    """A row as it stands in the file, in characters that every terminal and file can take."""
-    text = row.raw.rstrip("\r\n")
-    if not text and not isinstance(row.fields, Unfit):
-        text = ",".join("" if value is None else str(value) for value in row.fields)
-    return text.encode(errors="backslashreplace").decode()
-
-
 class DistinctCount:
     """How many different keys there were, in bounded memory: Wegman's adaptive sampling of their hashes."""
 
@@ -129,13 +119,12 @@ class DistinctCount:
         self._kept, self._mask, self._seen = kept, 0, set[int]()
 
     def add(self, key: bytes) -> None:
-        number = xxh3_64_intdigest(key)
-        if number & self._mask:
-            return
-        self._seen.add(number)
-        while len(self._seen) > self._kept:  # half of all hashes from here on
-            self._mask = self._mask * 2 + 1
-            self._seen = {seen for seen in self._seen if not seen & self._mask}
+        number = hash(key)  # SipHash: each bit as likely 0 as 1
+        if not number & self._mask:
+            self._seen.add(number)
+            if len(self._seen) > self._kept:  # half of all hashes from here on
+                self._mask = self._mask * 2 + 1
+                self._seen = {seen for seen in self._seen if not seen & self._mask}
 
     @property
     def is_exact(self) -> bool:

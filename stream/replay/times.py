@@ -15,8 +15,8 @@ UNITS = {"s": 0, "ms": 3, "us": 6}
 TIME_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, as decoding has it
 # Before it there was no shop on the net: seconds taken for milliseconds end there.
 _NUMBER_MIN_MS = 315_532_800_000  # 1980
-_NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,9}))?\Z")
-_EPOCH = datetime(1970, 1, 1)
+_NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,9}))?\Z", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE_AND_TIME_CHARACTERS = len("2026-01-31 12:00")
 _STRPTIME_KEPT = 1 << 16  # strptime takes 8 us; one second is often that of several rows
 
@@ -46,9 +46,13 @@ class TimeParser:
             self._number if time_format in UNITS else self._rfc3339 if time_format == "rfc3339" else self._strptime
         )
         self.repeated = self.skipped = 0
+        self._counts = zone is not None and zone is not UTC
+        self._last_text, self._last_ms = "", 0
 
     def __call__(self, text: str) -> int:
         """Milliseconds; raises BadTimeError."""
+        if text == self._last_text and text and not self._counts:  # the same second, as in most files in order
+            return self._last_ms
         time_ms = self._parse(text)
         if not self._from_ms <= time_ms < self._to_ms:
             got = f", which is {datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}" if 0 <= time_ms < 1e14 else ""
@@ -57,6 +61,7 @@ class TimeParser:
                 "bad_time",
                 f"event_time: expected a time from {first:%Y-%m-%d} to {last:%Y-%m-%d}, got {shown(text)}{got}",
             )
+        self._last_text, self._last_ms = text, time_ms
         return time_ms
 
     def _number(self, text: str) -> int:
@@ -89,20 +94,19 @@ class TimeParser:
         return self._ms(moment, text)
 
     def _ms(self, moment: datetime, text: str) -> int:
-        if moment.tzinfo is None:
-            if self._zone is None:
+        zone = moment.tzinfo
+        if zone is None:
+            zone = self._zone
+            if zone is None:
                 raise BadTimeError(
                     "time_without_zone",
                     f"event_time: expected a time with a zone, got {shown(text)}; "
                     "set time_zone in the --map file, such as 'Europe/Berlin' or 'UTC'",
                 )
-            moment = moment.replace(tzinfo=self._zone)
-            if self._zone is not UTC:
+            moment = moment.replace(tzinfo=zone)
+            if self._counts:
                 self._count_doubtful(moment)
-        offset = moment.utcoffset()
-        since = moment.replace(tzinfo=None) - _EPOCH
-        if offset:
-            since -= offset
+        since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
     def _count_doubtful(self, moment: datetime) -> None:
