@@ -14,7 +14,7 @@ from typing import Literal
 import click
 
 from stream.commands import INTERRUPTED
-from stream.commands.client import stop_event
+from stream.commands.client import stop_event, with_broker
 from stream.commands.retention import refuse_what_would_be_deleted
 from stream.settings import Settings
 from stream.shop_event import ROLES, ShopEvent
@@ -34,6 +34,11 @@ class Load:
     speed: float | None = None
     record_time: Literal["own", "now"]
     seconds: float | None = None  # None: until the events end
+
+
+def send(settings: Settings, load: Load, *, check_retention: bool, progress: bool | None, at_the_end: str) -> int:
+    """`run`, once the broker answers. -> exit code."""
+    return with_broker(settings, lambda: run(settings, load, check_retention, progress, at_the_end))
 
 
 async def run(settings: Settings, load: Load, check_retention: bool, progress: bool | None, at_the_end: str) -> int:

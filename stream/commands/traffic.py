@@ -1,21 +1,16 @@
-"""`simulate` and `replay`: shop events onto the three source topics."""
+"""`simulate`: shop events onto the three source topics."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import click
 
 from stream.commands.options import SOURCES, progress_flag, setting_flags
 from stream.errors import SettingsError
-from stream.settings import Settings, load
-
-if TYPE_CHECKING:
-    from stream.commands.load_run import Load
+from stream.settings import load
 
 _DAY_MS = 86_400_000
 _RATE_PER_SEC = 200.0  # of 10,000 shoppers, who make 2.8 events a day each: a day passes in 140 s
@@ -72,13 +67,13 @@ def simulate(
         raise click.UsageError("--rate-per-sec, --speed and --flat-out exclude each other")
     if rate_per_sec is None and speed is None and not flat_out:
         rate_per_sec = _RATE_PER_SEC
-    from stream.commands.load_run import Load
+    from stream.commands.load_run import Load, send
     from stream.simulator import shoppers
 
     start_ms = int(time.time() * 1000 - days_ago * _DAY_MS)
     end_ms = _caught_up_ms(start_ms, days_ago * _DAY_MS, speed)
     made = shoppers.simulate(seed=seed, users=users, start_ms=start_ms, end_ms=end_ms)
-    return _run(
+    return send(
         asked,
         Load(
             events=islice(made, events),
@@ -95,82 +90,6 @@ def simulate(
     )
 
 
-class _Speed(click.ParamType):
-    name = "speed"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if value == "recorded":
-            return 1.0
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"expected `recorded` or a number, got {value!r}", param, ctx)
-
-
-@click.command("replay", short_help="recorded events onto the source topics")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--format", "layout", type=click.Choice(["taobao", "jdata"]), help="[the one whose columns FILE has]")
-@click.option("--speed", type=_Speed(), metavar="recorded|N", help="Times the recorded speed. [recorded, which is 1]")
-@click.option("--flat-out", is_flag=True, help="Instead: as fast as the broker takes them.")
-@click.option("--ignore-retention", is_flag=True, help="Send even records that their topic soon deletes.")
-@progress_flag
-@setting_flags(*SOURCES)
-def replay(
-    *,
-    file: Path,
-    layout: Literal["taobao", "jdata"] | None,
-    speed: float | None,
-    flat_out: bool,
-    ignore_retention: bool,
-    progress: bool | None,
-    **flags: str | None,
-) -> int:
-    """Send recorded events, with their own times, from a Parquet file.
-
-    taobao: columns user, ts, type, item, cat. jdata: user, ts, type, item, session. Records get the recorded times as
-    their timestamps, and a topic's retention goes by those: make the topics with --retention-hours -1 first.
-
-    \b
-      behaviour-stream topics --retention-hours -1
-      behaviour-stream replay clicks.parquet --speed 60
-    """
-    asked = load(flags)
-    if speed is not None and flat_out:
-        raise click.UsageError("--speed and --flat-out exclude each other")
-    from stream.commands.load_run import Load
-    from stream.replay import read_parquet
-
-    recording = read_parquet(file, layout)
-    first = next(iter(recording), None)
-    if first is None:
-        raise SettingsError(f"{file}: none of its rows gives an event; left out: {_counts(recording.left_out)}")
-    begins = datetime.fromtimestamp(first.sent_ms / 1000, UTC)
-    click.echo(
-        f"{file.name}: {recording.events:,} events of {recording.layout} from {begins:%Y-%m-%d %H:%M} UTC on; "
-        f"rows left out: {_counts(recording.left_out)}"
-    )
-    return _run(
-        asked,
-        Load(
-            events=iter(recording),
-            limit=recording.events,
-            start_ms=first.sent_ms,
-            speed=None if flat_out else speed if speed is not None else 1.0,
-            record_time="own",
-        ),
-        check_retention=not ignore_retention,
-        progress=progress,
-        at_the_end="recorded",
-    )
-
-
-def _run(asked: Settings, load_: Load, *, check_retention: bool, progress: bool | None, at_the_end: str) -> int:
-    from stream.commands.client import with_broker
-    from stream.commands.load_run import run
-
-    return with_broker(asked, lambda: run(asked, load_, check_retention, progress, at_the_end))
-
-
 def _caught_up_ms(start_ms: int, behind_ms: float, speed: float | None) -> int | None:
     """Up to where event time may run without passing the clock; None: it never gets there."""
     if speed is None:
@@ -182,7 +101,3 @@ def _caught_up_ms(start_ms: int, behind_ms: float, speed: float | None) -> int |
     if ahead_ms < 1:
         raise SettingsError("--days-ago=0: event time would run ahead of the clock; expected more, or --speed 1")
     return start_ms + int(ahead_ms)
-
-
-def _counts(left_out: Any) -> str:
-    return ", ".join(f"{rows:,} {kind}" for kind, rows in left_out.items()) or "none"

@@ -1,0 +1,171 @@
+"""Rows of a table -> events, by a map of columns and words. A row is an event; every bought item's is a purchase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from stream.replay import fields
+from stream.replay.fields import UnfitError, text_of
+from stream.replay.rows import TOPICS, LeftOut, Made, Outcome, Row, Table, Unfit, raw_text, shown
+from stream.replay.shop_map import ShopMap
+from stream.replay.times import BadTimeError, Period, TimeParser, zone_of
+from stream.shop_event import Role, ShopEvent
+
+Adapt = Callable[[Sequence[Any]], Sequence[Any]]
+_Check = Callable[[str], Any] | None
+_Field = tuple[str, int, _Check]  # its name, where its text stands, and what is made of that; None: it is the text
+
+_ENVELOPE = ("session_id", "device_id", "ip_hash", "country", "location_id")
+_OF_TOPIC: dict[Role, tuple[str, ...]] = {
+    "clicks": ("item_id", "item_category", "price", "currency", "quantity"),
+    "searches": ("search_term", "results_count"),
+    "purchases": ("transaction_id", "value", "currency", "payment_type", "payment_id"),
+}
+_OF_ITEM = ("item_id", "item_category", "price", "quantity")
+
+
+class MappedRows:
+    """What a map makes of a table.
+
+    `whole_ids`: users and items are whole numbers in this format, so that swapped columns show. `adapt` changes the
+    values of a row beforehand. `period`: times outside of it are no times of this format.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        shop_map: ShopMap,
+        format_name: str,
+        *,
+        whole_ids: bool = False,
+        adapt: Adapt | None = None,
+        period: Period | None = None,
+    ) -> None:
+        self.format, self.kind = format_name, table.kind
+        self._table, self._map, self._whole_ids, self._adapt, self._period = table, shop_map, whole_ids, adapt, period
+        self._sources = {
+            field: (source,) if isinstance(source, str) else source
+            for field in shop_map.columns.__struct_fields__
+            if (source := getattr(shop_map.columns, field)) is not None
+        }
+        # A column a field, in the order of the fields; then what stands in where it has no value
+        self.wanted = [names[0] for names in self._sources.values()]
+        self._others: list[tuple[int, range]] = []
+        for place, names in enumerate(self._sources.values()):
+            if len(names) > 1:
+                self._others.append((place, range(len(self.wanted), len(self.wanted) + len(names) - 1)))
+                self.wanted += names[1:]
+        self._times = self._parser()
+
+    def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
+        """Every row, in the order of the file, with what becomes of it."""
+        self._times = self._parser()
+        make = self._maker()
+        for row in self._table.rows(self.wanted):
+            yield row, row.fields if isinstance(row.fields, Unfit) else make(row)
+
+    def notes(self) -> list[str]:
+        """What the user should know of the pass that was made last."""
+        return self._times.notes()
+
+    def _parser(self) -> TimeParser:
+        # A column that holds times by its type is read as what it is, whatever the map's format is
+        typed = set(self._sources["event_time"]) <= self._table.timestamps
+        zone = zone_of(self._map.time_zone) if self._map.time_zone else None
+        return TimeParser("rfc3339" if typed else self._map.time_format, zone, self._period)
+
+    def _maker(self) -> Callable[[Row], Outcome]:
+        words, ignored, every = self._map.words, set(self._map.ignore), self._map.every_event
+        whole, texts, parse, prefix = self._whole_ids, self._texts(), self._times, f"{self._map.name}-"
+        place = {field: i for i, field in enumerate(self._sources)}
+        name_at, time_at, user_at, id_at = (
+            place.get(field, -1) for field in ("event_name", "event_time", "user_id", "event_id")
+        )
+
+        def chosen(names: Sequence[str], *, signed: bool = False) -> list[_Field]:
+            return [(name, place[name], self._check(name, signed)) for name in names if name in place]
+
+        envelope, of_item = chosen(_ENVELOPE), chosen(_OF_ITEM)
+        of_name = {name: envelope + chosen(_OF_TOPIC[topic], signed=name == "refund") for name, topic in TOPICS.items()}
+
+        def made(row: Row) -> Outcome:
+            values = texts(row.fields)
+            word = every or values[name_at] or ""
+            name = word if every else words.get(word)
+            if name is None:
+                return LeftOut(word) if word in ignored else _unknown(word, words)
+            user = fields.user_id(values[user_at], whole=whole)
+            time_ms = parse(values[time_at] or "")
+            event_id = (id_at >= 0 and fields.checked_id("event_id", values[id_at] or "")) or f"{prefix}{row.number}"
+            event = {"event_id": event_id, "event_name": name, "event_time": time_ms, "user_id": user}
+            _fill(event, of_name[name], values)
+            topic = TOPICS[name]
+            if topic == "purchases":
+                event.setdefault("transaction_id", event_id)  # rows do not say what was one order
+                item: dict[str, Any] = {}
+                _fill(item, of_item, values)
+                if item:
+                    event["items"] = [item]
+            return Made(name, ShopEvent(topic, user.encode(), orjson.dumps(event), time_ms))
+
+        def make(row: Row) -> Outcome:
+            try:
+                return made(row)
+            except UnfitError as error:
+                return error.unfit
+            except BadTimeError as error:
+                return Unfit(error.reason, str(error))
+            except (orjson.JSONEncodeError, UnicodeEncodeError):  # a lone surrogate, which stands for a byte
+                return Unfit("not_utf8", f"expected UTF-8, got {shown(raw_text(row))}")
+
+        return make
+
+    def _texts(self) -> Callable[[Any], Sequence[str | None]]:
+        """What makes of a row's values the text of each field; None or "" where it has none."""
+        if self._adapt is not None:
+            return self._adapt
+        if self._table.is_text and not self._others:
+            return _as_they_are
+        others, is_text, names = self._others, self._table.is_text, self.wanted
+
+        def texts(values: Sequence[Any]) -> list[str | None]:
+            found = list(values) if is_text else [text_of(name, v) for name, v in zip(names, values, strict=True)]
+            for place, stand_ins in others:
+                if not found[place]:
+                    found[place] = next((found[other] for other in stand_ins if found[other]), None)
+            return found
+
+        return texts
+
+    def _check(self, field: str, signed: bool) -> _Check:
+        if field in ("price", "value"):
+            check = partial(fields.amount, field, signed=signed)
+            return (lambda text: check(_with_point(text))) if self._map.csv.decimal_comma else check
+        if field in ("quantity", "results_count"):
+            return fields.count
+        if field == "item_id" and self._whole_ids:
+            return partial(fields.checked_id, field, whole=True)
+        return None
+
+
+def _as_they_are(values: Any) -> Sequence[str | None]:
+    return values  # type: ignore[no-any-return]
+
+
+def _fill(into: dict[str, Any], wanted: Sequence[_Field], values: Sequence[str | None]) -> None:
+    for field, place, check in wanted:
+        text = values[place]
+        if text:
+            into[field] = text if check is None else check(text)
+
+
+def _unknown(word: str, words: Any) -> Unfit:
+    return Unfit("unknown_event", f"event_name: expected one of {', '.join(words)}, got {shown(word)}")
+
+
+def _with_point(text: str) -> str:
+    return text if "." in text else text.replace(",", ".")
