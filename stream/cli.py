@@ -14,7 +14,7 @@ from stream.commands.bench import bench
 from stream.commands.demo import demo
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
-from stream.commands.traffic import simulate
+from stream.commands.simulate import simulate
 from stream.commands.watch import watch
 from stream.errors import BehaviourStreamError
 

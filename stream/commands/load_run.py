@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,12 +13,12 @@ import click
 
 from stream.commands import INTERRUPTED
 from stream.commands.client import stop_event, with_broker
+from stream.commands.progress import progress_shown, say_done
 from stream.commands.retention import refuse_what_would_be_deleted
+from stream.kafka import topics
 from stream.settings import Settings
 from stream.shop_event import ROLES, ShopEvent
-from stream.simulator.load import Destination, produce
-
-_LINE_SECS = 5.0  # between lines of progress where they cannot overwrite each other
+from stream.simulator.load import LABELS, Destination, produce
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +32,21 @@ class Load:
     speed: float | None = None
     record_time: Literal["own", "now"]
     seconds: float | None = None  # None: until the events end
+    check_retention: bool = True  # refuse records that their topic would soon delete
+    labels_topic: str | None = None  # created if it is missing
+    at_the_end: str  # said when the events ended by themselves
 
 
-def send(settings: Settings, load: Load, *, check_retention: bool, progress: bool | None, at_the_end: str) -> int:
-    """`run`, once the broker answers. -> exit code."""
-    return with_broker(settings, lambda: run(settings, load, check_retention, progress, at_the_end))
+def send(settings: Settings, load: Load, *, progress: bool | None, as_json: bool = False) -> int:
+    """Send it once the broker answers, and say so. -> exit code."""
+    return with_broker(settings, lambda: _send(settings, load, progress, as_json))
 
 
-async def run(settings: Settings, load: Load, check_retention: bool, progress: bool | None, at_the_end: str) -> int:
-    """Send it and say so; `at_the_end` is added when the events ended by themselves. -> exit code."""
-    if check_retention:
+async def _send(settings: Settings, load: Load, progress: bool | None, as_json: bool) -> int:
+    if load.check_retention:
         await refuse_what_would_be_deleted(settings, load.start_ms)
+    if load.labels_topic is not None:
+        await topics.ensure_beside(settings, load.labels_topic)
     click.echo(
         f"sending to {', '.join(settings.source_topics)} at {settings.bootstrap_servers}; ctrl-C ends it", err=True
     )
@@ -54,26 +56,26 @@ async def run(settings: Settings, load: Load, check_retention: bool, progress: b
     try:
         report = await produce(
             await _first_is_due(load, stop),
-            destination(settings),
+            destination(settings, load.labels_topic),
             rate_per_sec=load.rate_per_sec,
             speed=load.speed,
             record_time=load.record_time,
-            progress=_Progress(load.limit) if (sys.stderr.isatty() if progress is None else progress) else None,
+            progress=progress_shown(load.limit, progress),
             stop=stop,
         )
     finally:
         ending.cancel()
     ended_by_itself = not stop.is_set() and report.events != load.limit
-    click.echo(
-        f"sent {report.events:,} events in {report.seconds:.1f} s, {report.events / max(report.seconds, 1e-3):,.0f} "
-        f"a second{'; ' + at_the_end if ended_by_itself else ''}"
-    )
+    say_done("sent", report.events, report.seconds, why=load.at_the_end if ended_by_itself else "", as_json=as_json)
     return INTERRUPTED if interrupted.is_set() else 0
 
 
-def destination(settings: Settings) -> Destination:
-    """The source topics by role, as settings name them."""
-    return Destination(settings.bootstrap_servers, dict(zip(ROLES, settings.source_topics, strict=True)))
+def destination(settings: Settings, labels_topic: str | None = None) -> Destination:
+    """The source topics by role, as settings name them, and one for labels."""
+    by_role: dict[str, str] = dict(zip(ROLES, settings.source_topics, strict=True))
+    if labels_topic is not None:
+        by_role[LABELS] = labels_topic
+    return Destination(settings.bootstrap_servers, by_role)
 
 
 async def _end(stop: asyncio.Event, interrupted: asyncio.Event, seconds: float | None) -> None:
@@ -100,21 +102,3 @@ async def _first_is_due(load: Load, stop: asyncio.Event) -> Iterator[ShopEvent]:
         except TimeoutError:
             pass
     return chain([first], load.events)
-
-
-class _Progress:
-    """How many events so far, on standard error: over itself at a terminal, a line now and then elsewhere."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._of = f" of {limit:,}" if limit else ""
-        self._at_terminal = sys.stderr.isatty()
-        self._begun = time.monotonic()
-        self._said = 0.0
-
-    def __call__(self, events: int) -> None:
-        elapsed = time.monotonic() - self._begun
-        if self._at_terminal:
-            click.echo(f"\r{events:,}{self._of} events, {elapsed:.0f} s\x1b[K", err=True, nl=False)
-        elif elapsed - self._said >= _LINE_SECS:
-            click.echo(f"{events:,}{self._of} events, {elapsed:.0f} s", err=True)
-            self._said = elapsed

@@ -140,10 +140,11 @@ def replay(
             start_ms=recording.tally.first_ms,
             speed=None if flat_out else speed if speed is not None else 1.0,
             record_time="own",
+            check_retention=not ignore_retention,
+            at_the_end="recorded",
         ),
-        check_retention=not ignore_retention,
         progress=progress,
-        at_the_end="recorded",
+        as_json=as_json,
     )
 
 

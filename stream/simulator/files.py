@@ -44,9 +44,8 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = (
-                cast("IO[bytes]", gzip.open(path, "wb", _GZIP_LEVEL)) if path.suffix == ".gz" else path.open("wb")
-            )
+            # Closed by `__exit__`
+            self._file = _gzip(path) if path.suffix == ".gz" else path.open("wb")
         except OSError as error:
             raise self._failed(error) from error
 
@@ -68,3 +67,7 @@ class _Lines:
 
     def _failed(self, error: OSError) -> BehaviourStreamError:
         return BehaviourStreamError(f"{self._path}: cannot be written: {error.strerror or error}")
+
+
+def _gzip(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "wb", _GZIP_LEVEL))

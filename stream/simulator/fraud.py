@@ -125,7 +125,7 @@ def _accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[tuple
 def _scraper(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> Iterator[Actor]:
     """Reads the catalogue out, category by category, from changing addresses; the pace is that of a patient person."""
     rng = shop.rng
-    pace = _Pace(1000 * _around(rng, 14, 0.7), rng.uniform(0.4, 1.2), _around(rng, 9, 0.8))
+    pace = _Pace(1000 * _around(rng, 22, 0.8), rng.uniform(0.4, 1.1), _around(rng, 9, 0.8))
     days = rng.uniform(2, 10)
     for account, cover in _accounts(shop, case, rng.randint(1, 3), now_ms):
         begin_ms = now_ms + int(rng.random() * DAY_MS)

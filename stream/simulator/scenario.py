@@ -29,7 +29,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A table of the file: every key must be there (the default has them all), and no other."""
 
 
-class Shop(_Table):
+class Shop(_Table, frozen=True):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
     utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)]
     branches: Count
@@ -45,7 +45,7 @@ class Shop(_Table):
             raise ValueError("expected an hour and a weekday of a weight above 0: the shop would never open")
 
 
-class Catalogue(_Table):
+class Catalogue(_Table, frozen=True):
     items_per_category: Annotated[int, Meta(ge=2, le=10_000)]
     brands: Count
     price_median: Annotated[float, Meta(ge=1, le=100_000)]
@@ -62,7 +62,7 @@ class Catalogue(_Table):
     promotion_discounts: Annotated[list[Annotated[float, Meta(gt=0, lt=1)]], Meta(min_length=1)]
 
 
-class Shoppers(_Table):
+class Shoppers(_Table, frozen=True):
     sessions_per_day_median: Positive
     sessions_per_day_spread: Spread
     sessions_per_day_max: Positive
@@ -74,7 +74,7 @@ class Shoppers(_Table):
     text_share: Share
 
 
-class Needs(_Table):
+class Needs(_Table, frozen=True):
     arising_share: Share
     dropped_share: Share
     return_share: Share
@@ -82,7 +82,7 @@ class Needs(_Table):
     strength: Annotated[float, Meta(ge=-5, le=5)]
 
 
-class Sessions(_Table):
+class Sessions(_Table, frozen=True):
     dwell_factor: Positive
     dwell_spread: Spread
     length_factor: Positive
@@ -98,13 +98,13 @@ class Sessions(_Table):
     refund_share: Share
 
 
-class Kind(_Table):
+class Kind(_Table, frozen=True):
     """A kind of fraud."""
 
     cases_per_1000_shoppers_per_day: Weight
 
 
-class Fraud(_Table):
+class Fraud(_Table, frozen=True):
     scraper: Kind
     card_testing: Kind
     account_takeover: Kind
@@ -112,14 +112,14 @@ class Fraud(_Table):
     coupon_ring: Kind
 
 
-class Disorder(_Table):
+class Disorder(_Table, frozen=True):
     late_share: Share
     late_secs_median: Positive
     repeated_share: Share
     swapped_share: Share
 
 
-class Scenario(_Table):
+class Scenario(_Table, frozen=True):
     """A whole scenario."""
 
     shop: Shop
@@ -144,6 +144,8 @@ def load(name_or_path: str = "default") -> Scenario:
         raise SettingsError(
             f"scenario {name_or_path}: expected one of {known}, or a TOML file; it is neither"
         ) from None
+    except OSError as error:
+        raise SettingsError(f"scenario {path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"scenario {path}: expected TOML: {error}") from None
     values = _over(tomllib.loads((_FOLDER / "default.toml").read_text("utf-8")), own)

@@ -27,7 +27,8 @@ _EVENTS_MAX = 300  # the chain ends long before; a bound for its tail
 _DWELL_LEAST_MS = 250  # also keeps the events of a user strictly in order
 _CART_ITEMS_MAX = 12
 _QUANTITIES, _QUANTITY_SHARES = (1, 2, 3, 4, 6), (84, 9, 3, 2, 2)
-_READINESS_SPREAD = 0.8  # from visit to visit
+# Readiness to buy, in standard deviations: of those who need nothing, and from visit to visit
+_IDLE_READINESS, _READINESS_SPREAD = -1.0, 0.8
 
 _START, _END = "", "end"
 # From each event to the next: weights of the second level of readiness, in percent.
@@ -40,13 +41,13 @@ _FUNNEL: dict[str, dict[str, float]] = {
         "view_item_list": 30,
         "search": 14,
         "view_item": 12,
-        "add_to_cart": 9,
+        "add_to_cart": 3.5,
         "add_to_wishlist": 4,
         _END: 31,
     },
     "add_to_wishlist": {"view_item_list": 40, "search": 20, "view_item": 15, _END: 25},
     "add_to_cart": {"view_cart": 34, "view_item_list": 22, "search": 12, "begin_checkout": 7, _END: 25},
-    "view_cart": {"begin_checkout": 15, "remove_from_cart": 14, "view_item": 13, "view_item_list": 24, _END: 34},
+    "view_cart": {"begin_checkout": 13, "remove_from_cart": 14, "view_item": 13, "view_item_list": 24, _END: 34},
     "remove_from_cart": {"view_cart": 25, "view_item_list": 35, "search": 10, _END: 30},
     "begin_checkout": {"add_payment_info": 52, "view_cart": 18, _END: 30},
     "add_payment_info": {"purchase": 70, "view_cart": 8, _END: 22},
@@ -54,7 +55,7 @@ _FUNNEL: dict[str, dict[str, float]] = {
 }
 _NEEDS_CART = {"view_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "purchase"}
 # What one level of readiness multiplies a weight by, as a logarithm.
-_PULL = {"add_to_cart": 0.45, "begin_checkout": 0.5, "add_payment_info": 0.4, "purchase": 0.3, _END: -0.25}
+_PULL = {"add_to_cart": 0.6, "begin_checkout": 0.65, "add_payment_info": 0.5, "purchase": 0.4, _END: -0.25}
 # Readiness is about normal; above each bound it is one level higher.
 _LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
 # Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
@@ -95,13 +96,15 @@ def _chain(level: int, end_factor: float) -> Chain:
 
 
 class Session:
-    """A visit from arrival to leaving; after `run`, `visit.time_ms` is its end, `order` the facts of what was bought."""
+    """A visit from arrival to leaving. After `run`, `visit.time_ms` is its end, `order` the facts of what is bought."""
 
     def __init__(self, shop: Shop, shopper: Shopper, time_ms: int) -> None:
         rng = shop.rng
         self._shop, self._rng, self._shopper, self._numbers = shop, rng, shopper, shop.scenario.sessions
         need = shopper.need
-        readiness = shopper.propensity + (need.resolve if need else 0.0) + _READINESS_SPREAD * rng.gauss(0, 1)
+        readiness = (
+            shopper.propensity + (need.resolve if need else _IDLE_READINESS) + _READINESS_SPREAD * rng.gauss(0, 1)
+        )
         self.level = bisect(_LEVEL_BOUNDS, readiness)
         self.visit = Visit(rng, shopper.account, shopper.whereabouts(), time_ms)
         self.order: str | None = None
@@ -157,8 +160,6 @@ class Session:
         return True
 
     def _facts(self, name: str) -> str:
-        shopper, shop, rng = self._shopper, self._shop, self._rng
-        cart, quantity = shopper.cart, 1
         if name == "view_item_list":
             self._drift()
             return f',"item_category":"{words.CATEGORIES[self._category].name}"'
@@ -168,29 +169,36 @@ class Session:
             return ""
         if name == "purchase":
             return self._buy()
+        item, quantity = self._item(name)
+        facts = self._shop.item_facts(item, quantity, self._shopper.account)
+        if name == "add_payment_info":
+            return f"{facts},{self._shopper.payment(other=self._refused > 0)}"
+        return facts
+
+    def _item(self, name: str) -> tuple[Item, int]:
+        """The item that an event is about, and how many."""
+        shopper, rng, cart = self._shopper, self._rng, self._shopper.cart
         if name == "select_item":
-            item = self._opened = self._pick()
-        elif name == "view_item":
+            self._opened = self._pick()
+            return self._opened, 1
+        if name == "view_item":
             item, self._opened = self._opened or self._look_again() or self._pick(), None
             self._seen.append(item)
             if shopper.need is not None and shopper.need.suits(item):
                 shopper.need.found(item)
-        elif name == "add_to_cart":
+            return item, 1
+        if name == "add_to_wishlist":
+            return self._seen[-1], 1
+        if name == "add_to_cart":
             item = self._seen[-1]
             quantity = rng.randint(3, 20) if shopper.business else rng.choices(_QUANTITIES, _QUANTITY_SHARES)[0]
             if len(cart) < _CART_ITEMS_MAX:
                 cart[item] = quantity
-        elif name == "add_to_wishlist":
-            item = self._seen[-1]
-        elif name == "remove_from_cart":
+            return item, quantity
+        if name == "remove_from_cart":
             item = rng.choice(list(cart))
-            quantity = cart.pop(item)
-        else:  # checkout and payment show the cart's first item
-            item, quantity = next(iter(cart.items()))
-            if name == "add_payment_info":
-                paid_with = shopper.payment(other=self._refused > 0)
-                return f"{shop.item_facts(item, quantity, shopper.account)},{paid_with}"
-        return shop.item_facts(item, quantity, shopper.account)
+            return item, cart.pop(item)
+        return next(iter(cart.items()))  # checkout and payment show the cart's first item
 
     def _search(self) -> str:
         if self._to_correct:

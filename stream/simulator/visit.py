@@ -40,7 +40,7 @@ class Visit:
 
     def add(self, name: str, facts: str) -> None:
         """An event now; `facts` is JSON that begins with a comma, or empty."""
-        self.events.append(event(self._rng, self._account, name, self.time_ms, self._text + facts, self._case))
+        self.events.append(event(self._rng, self._account, name, self.time_ms, self._text + facts, case=self._case))
 
     def all(self) -> list[ShopEvent]:
         """The events, the last one first: as they are taken from."""
@@ -48,7 +48,7 @@ class Visit:
         return self.events
 
 
-def event(rng: Random, account: Account, name: str, time_ms: int, text: str, case: Case | None = None) -> ShopEvent:
+def event(rng: Random, account: Account, name: str, time_ms: int, text: str, *, case: Case | None = None) -> ShopEvent:
     """One event of an account; `text` is the JSON of all that it has beside id, name and time."""
     event_id = rng.randbytes(16).hex()
     moment = f'"{rfc3339(time_ms)}"' if account.as_text else time_ms

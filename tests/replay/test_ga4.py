@@ -14,7 +14,8 @@ from stream.replay import open_recording
 from stream.replay.ga4 import Ga4Rows
 from stream.replay.json_table import JsonTable
 from stream.replay.rows import TOPICS, Made
-from stream.simulator.shoppers import simulate
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.replay_checks import assert_decoding_takes
 
 
@@ -43,7 +44,11 @@ def exported(name: str, **more: Any) -> dict[str, Any]:
 
 
 def test_what_simulate_sends_is_replayed_byte_for_byte(tmp_path: Path) -> None:
-    sent = list(simulate(seed=3, users=50, start_ms=1_769_860_800_000, end_ms=1_769_860_800_000 + 6 * 86_400_000))
+    sent = list(
+        simulate(
+            scenario.load(), seed=3, users=50, start_ms=1_769_860_800_000, end_ms=1_769_860_800_000 + 6 * 86_400_000
+        )
+    )
     assert len(sent) > 300
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"".join(event.value + b"\n" for event in sent))
