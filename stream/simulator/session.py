@@ -41,7 +41,7 @@ _FUNNEL: dict[str, dict[str, float]] = {
         "view_item_list": 30,
         "search": 14,
         "view_item": 12,
-        "add_to_cart": 3.5,
+        "add_to_cart": 2.6,
         "add_to_wishlist": 4,
         _END: 31,
     },
