@@ -72,7 +72,7 @@ def test_a_label_is_about_its_event_and_the_event_says_nothing_of_it(
 
 
 def test_events_of_fraud_have_no_field_that_others_lack(events: list[ShopEvent]) -> None:
-    fields = {True: defaultdict(set), False: defaultdict(set)}
+    fields: dict[bool, dict[str, set[str]]] = {True: defaultdict(set), False: defaultdict(set)}
     for event in events:
         value = orjson.loads(event.value)
         fields[event.label is not None][value["event_name"]].update(value)
