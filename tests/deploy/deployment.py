@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,11 +48,9 @@ def dashboard() -> dict[str, Any]:
     return content
 
 
-def queries() -> Iterator[tuple[str, str]]:
+def queries() -> list[tuple[str, str]]:
     """(panel's title, PromQL with Grafana's variables) of every query."""
-    for panel in dashboard()["panels"]:
-        for target in panel.get("targets", ()):
-            yield panel["title"], target["expr"]
+    return [(panel["title"], target["expr"]) for panel in dashboard()["panels"] for target in panel.get("targets", ())]
 
 
 def alerts() -> dict[str, str]:
@@ -65,7 +62,11 @@ def instructions() -> list[tuple[str, str]]:
     """(instruction, arguments) of the Dockerfile, continued lines joined, comments left out."""
     lines = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n", " ", "\n".join(lines))
-    return [(word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in joined.splitlines()) if word]
+    return [
+        (word, " ".join(rest.split()))
+        for word, _, rest in (line.partition(" ") for line in joined.splitlines())
+        if word
+    ]
 
 
 def image_environment() -> dict[str, str]:
