@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -21,7 +21,7 @@ DASHBOARD = DEPLOY / "grafana" / "dashboards" / "behaviour-stream.json"
 
 def read_yaml(path: Path) -> Any:
     """The file's values, with compose's `${NAME:-default}` as its default."""
-    return yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", path.read_text()))
+    return YAML(typ="safe").load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", path.read_text()))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,10 +56,16 @@ def _started(*profiles: str) -> set[str]:
     return {name for name, s in services().items() if not s.get("profiles") or set(s["profiles"]) & set(profiles)}
 
 
+def test_the_file_follows_the_compose_specification() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema=vendor.compose-spec", "docker-compose.yml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_compose_itself_takes_the_file() -> None:
     found = tool("docker-compose")
     if found is None:
-        pytest.skip("Docker Compose (docker-compose) is not installed: only our own checks of its file have run")
+        pytest.skip("docker-compose is not installed: Docker Compose itself has not read the file")
     command = [found, "--profile=demo", "--profile=gpu", "config", "--quiet"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from aiokafka import AIOKafkaProducer
 
 from stream.kafka.embedded import EmbeddedBroker
@@ -184,7 +183,7 @@ def _scraping(program: str, folder: Path, target: str) -> Iterator[Prometheus]:
     del scrape["dns_sd_configs"]
     scrape["static_configs"] = [{"targets": [target]}]
     path, port = folder / "prometheus.yml", _free_port()
-    path.write_text(yaml.safe_dump(configuration))
+    path.write_text(json.dumps(configuration))  # JSON is YAML
     flags = [
         f"--config.file={path}",
         f"--storage.tsdb.path={folder / 'tsdb'}",
