@@ -79,7 +79,7 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
-    app.metrics = metrics = Metrics()
+    app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
     def fail(error: BaseException) -> None:

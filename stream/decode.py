@@ -29,6 +29,7 @@ from stream.events import (
     SEARCH_NAMES,
     EventBatch,
     Frame,
+    Reason,
     Record,
     Reject,
 )
@@ -191,7 +192,7 @@ def _parsed(frames: Sequence[Frame]) -> tuple[list[Any], list[Record], list[int]
     return events, records, counts, rejects
 
 
-def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money) -> tuple[str, str]:
+def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money) -> tuple[Reason, str]:
     """Why an event of the right shape is none all the same: (reason, words)."""
     if event.event_name not in codes:
         return "unknown_event", f"expected one of {', '.join(codes)}, got {_cut(event.event_name)} - at $.event_name"
@@ -242,7 +243,7 @@ def _objects(values: list[Any]) -> NDArray[np.object_]:
     return column
 
 
-def _reject(frame: Frame, record: Record, reason: str, error: str) -> Reject:
+def _reject(frame: Frame, record: Record, reason: Reason, error: str) -> Reject:
     return Reject(
         source=frame.source,
         partition=frame.partition,

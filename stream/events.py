@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +110,11 @@ class EventBatch:
         )
 
 
+# Why a record could not become an event; few words, for counting.
+Reason = Literal["not_json", "schema", "null_value", "unknown_event", "key_mismatch", "bad_price", "bad_time"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
     """A record that could not become an event: where from, at which stage, and why in words."""
@@ -119,7 +124,7 @@ class Reject:
     offset: int
     record_time_ms: int
     stage: str
-    reason: str  # one of a few words, for counting
+    reason: Reason
     error: str
     key: bytes | None
     value: bytes | None

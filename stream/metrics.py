@@ -12,7 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from stream.encode import Scored
-from stream.events import Reject
+from stream.events import REASONS, Reject
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -53,9 +53,13 @@ class ColumnHistogram(Collector):
 
 
 class Metrics:
-    """The instruments of one worker, in a registry of their own."""
+    """The instruments of one worker, in a registry of their own.
 
-    def __init__(self) -> None:
+    What is counted by one of the source topics or by reason is 0 from the start: a series that began with its first
+    dead letter would show Prometheus no increase.
+    """
+
+    def __init__(self, topics: Sequence[str] = ()) -> None:
         self.registry = registry = CollectorRegistry()
         self.events = Counter(
             "behaviour_events", "events by topic and outcome: scored or rejected (a dead letter)", ["topic", "outcome"],
@@ -112,6 +116,11 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.model = Info("behaviour_model", "the model that scores", registry=registry)
+        for topic in topics:
+            for outcome in ("scored", "rejected"):
+                self.events.labels(topic, outcome)
+        for reason in REASONS:
+            self.rejects.labels(reason)
 
     def show_lag(self, lag: Mapping[tuple[str, int], int]) -> None:
         """Set the lag of every owned source partition; those no longer owned disappear."""

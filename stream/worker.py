@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import faust
+from prometheus_client import ProcessCollector
 
 from stream.app import build_app
 from stream.errors import BehaviourStreamError, SettingsError
@@ -42,6 +43,7 @@ def run(settings: Settings) -> int:
 def _run(settings: Settings) -> int:
     asyncio.run(_wait_and_check(settings))
     app = build_app(settings)
+    ProcessCollector(registry=app.metrics.registry)  # CPU, memory and start of this process
     server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.committer.health)
     logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, server.port)
     sys.setswitchinterval(_SWITCH_SECS)

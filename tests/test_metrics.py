@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import SettingsError
+from stream.events import REASONS
 from stream.metrics import ColumnHistogram, Metrics
 from stream.metrics_server import Health, MetricsServer
 
@@ -124,6 +125,14 @@ def test_every_instrument_has_our_prefix_a_text_and_no_label_of_many_values() ->
         assert all(sample.name.startswith("behaviour_") for sample in family.samples)
     for instrument in _instruments(metrics).values():
         assert set(_label_names(instrument)) <= LABELS
+
+
+def test_what_is_counted_by_source_topic_or_reason_is_0_before_the_first() -> None:
+    samples = _scraped(Metrics(["clicks", "searches"]).registry)
+    for topic in ("clicks", "searches"):
+        for outcome in ("scored", "rejected"):
+            assert samples["behaviour_events_total", (("outcome", outcome), ("topic", topic))] == 0
+    assert {dict(labels)["reason"] for name, labels in samples if name == "behaviour_rejects_total"} == set(REASONS)
 
 
 def test_two_workers_of_one_process_count_apart() -> None:

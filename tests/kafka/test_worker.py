@@ -243,7 +243,7 @@ def test_metrics_count_what_was_scored(run: Run) -> None:
     counted = re.findall(r'^behaviour_events_total\{outcome="(\w+)",topic="(\S+)"\} (\S+)$', text, re.MULTILINE)
     topics = Counter(source.rsplit("-", 2)[0] for source in map(_source_of, run.first.anomaly))
     assert {(outcome, topic): float(n) for outcome, topic, n in counted} == {
-        ("scored", topic): n for topic, n in topics.items()
+        (outcome, topic): n for topic, scored in topics.items() for outcome, n in (("scored", scored), ("rejected", 0))
     }
     assert _metric(run.first, "behaviour_partitions_owned") == 4
     assert _metric(run.first, "behaviour_slots_in_use") == len({record.key for record in run.first.anomaly})
@@ -253,6 +253,11 @@ def test_metrics_count_what_was_scored(run: Run) -> None:
     assert set(re.findall(r"^behaviour_lag_records\{.*\} (\S+)$", text, re.MULTILINE)) == {"0.0"}
     for label in ('since="event"', 'since="produce"'):
         assert _metric(run.first, f"behaviour_latency_seconds_count{{{label}}}") == len(run.sent)
+
+
+def test_metrics_tell_what_the_process_takes(run: Run) -> None:
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"):
+        assert _metric(run.first, name) > 0
 
 
 def test_an_idle_worker_is_healthy_and_an_unknown_path_is_not_found(run: Run) -> None:
