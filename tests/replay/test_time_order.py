@@ -137,7 +137,7 @@ def test_a_file_out_of_order_takes_the_memory_of_a_few_runs_not_of_the_file(tmp_
         [sys.executable, "-c", _PEAK, str(path), str(2 << 20)], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout) * 1024 < 24 << 20  # all of its events would take that and more
+    assert int(ended.stdout) < 12_000  # kB; 4,600 when this was written, and 22,500 with all of its events in memory
 
 
 def test_users_are_counted_exactly_up_to_a_bound_and_closely_beyond_it() -> None:
