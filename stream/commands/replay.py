@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")
 _SPEED_MAX = 10_000_000  # what a load takes; --flat-out is faster than any
+_LARGE_BYTES = 100_000_000  # takes several seconds to read
 
 
 class _Speed(click.ParamType):
@@ -79,7 +80,7 @@ def replay(
               each is a user, and begins a minute after the one
               before it, the first on 2020-01-01
 
-    A shop's own file needs a --map; only columns, events and times that differ must be there:
+    A shop's own file needs a --map, of which only [columns] must be there:
 
     \b
       time_format = "rfc3339"         # or s, ms, us, %d.%m.%Y %H:%M
@@ -124,6 +125,7 @@ def replay(
         if dry_run:
             surveyed = survey(file, format_name, shop_map, refuse=refuse)
             return show(surveyed, asked, as_json=as_json, ignore_refused=ignore_refused)
+        _say_if_large(file)
         recording = open_recording(file, format_name, shop_map, refuse=refuse, folder=temp_dir, say=_say)
     for line in totals(file, recording.format, recording.tally):
         click.echo(line)
@@ -146,6 +148,11 @@ def replay(
         progress=progress,
         as_json=as_json,
     )
+
+
+def _say_if_large(file: Path) -> None:
+    if file.is_file() and (size := file.stat().st_size) >= _LARGE_BYTES:
+        _say(f"reading {file.name}, {size / 1e9:.1f} GB, before anything is sent: to count, check and order its events")
 
 
 def _say(text: str) -> None:

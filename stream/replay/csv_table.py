@@ -10,7 +10,7 @@ from typing import Any
 
 from stream.errors import SettingsError
 from stream.replay.files import CutShortError, Kind, text_lines
-from stream.replay.rows import Row, Unfit, shown
+from stream.replay.rows import Row, Unfit, cut_short, shown
 
 
 class CsvTable:
@@ -51,7 +51,7 @@ class CsvTable:
             except StopIteration:
                 return
             except CutShortError as error:
-                yield Row(number, line, _cut_short(error), "")
+                yield Row(number, line, cut_short(error), "")
                 return
             except csv.Error as error:
                 fields = Unfit("bad_quotes", f"expected quotes that close before the field ends, got: {error}")
@@ -73,7 +73,3 @@ def _picking(places: list[int]) -> Any:
 
 def _wrong_width(width: int, fields: list[str]) -> Unfit:
     return Unfit("wrong_columns", f"expected {width} fields, got {len(fields)}: {shown(fields)}")
-
-
-def _cut_short(error: CutShortError) -> Unfit:
-    return Unfit("cut_short", f"expected more of a gzip file, got its end: {error}; what comes before is kept")

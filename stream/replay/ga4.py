@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 from msgspec import Meta
 
-from stream.replay import fields
-from stream.replay.fields import UnfitError, text_of
+from stream.replay.fields import UnfitError, amount, checked_id, count, text_of, user_id
 from stream.replay.json_table import JsonTable, not_json
 from stream.replay.rows import TOPICS, LeftOut, Made, Outcome, Row, Unfit, shown
 from stream.replay.times import TIME_MAX_MS, BadTimeError, TimeParser
@@ -82,6 +80,8 @@ class _Exported(msgspec.Struct, gc=False):
     geo: _Geo | None = None
 
 
+# Not orjson, for the reason that `mapped` gives.
+_encode = msgspec.json.Encoder().encode
 _decode_line = msgspec.json.Decoder(_Line, float_hook=str).decode
 _decode_exported = msgspec.json.Decoder(_Exported, float_hook=str).decode
 
@@ -141,16 +141,16 @@ class Ga4Rows:
         elif not line.event_id:
             raise UnfitError("missing_event_id", "event_id: expected an id, or no event_id at all, got an empty one")
         else:
-            fields.checked_id("event_id", line.event_id)
+            checked_id("event_id", line.event_id)
         if name != line.event_name:
             raise UnfitError(
                 "unknown_event", f"event_name: expected {name}, which the topics hold, got {line.event_name}"
             )
-        user = fields.user_id(line.user_id or "")
+        user = user_id(line.user_id or "")
         topic = TOPICS[name]
         field, money = ("value", line.value) if topic == "purchases" else ("price", line.price)
         if money not in (None, ""):
-            fields.amount(field, text_of(field, money), signed=name == "refund")
+            amount(field, text_of(field, money), signed=name == "refund")
         return Made(name, ShopEvent(topic, user.encode(), text, self._time_ms(line.event_time)))
 
     def _time_ms(self, value: int | str) -> int:
@@ -162,9 +162,9 @@ class Ga4Rows:
 
     def _exported(self, line: _Exported, name: str, number: int) -> Outcome:
         parameters = {parameter.key: _value(parameter.value) for parameter in line.event_params}
-        user = fields.user_id(_text(line.user_id) or _text(line.user_pseudo_id))
+        user = user_id(_text(line.user_id) or _text(line.user_pseudo_id))
         time_ms = self._parse_us(str(line.event_timestamp))
-        event_id = fields.checked_id("event_id", _text(parameters.get("event_id"))) or f"ga4-{number}"
+        event_id = checked_id("event_id", _text(parameters.get("event_id"))) or f"ga4-{number}"
         event: dict[str, Any] = {
             "event_id": event_id,
             "event_name": name,
@@ -183,7 +183,7 @@ class Ga4Rows:
             event["item_category"] = _text(line.items[0].item_category)
         elif name != "view_cart" and line.items:
             event |= _facts(line.items[0]) | {"currency": _text(parameters.get("currency"))}
-        return Made(name, ShopEvent(topic, user.encode(), orjson.dumps(_present(event)), time_ms))
+        return Made(name, ShopEvent(topic, user.encode(), _encode(_present(event)), time_ms))
 
 
 def _order(line: _Exported, name: str, parameters: dict[str, Any], event_id: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _order(line: _Exported, name: str, parameters: dict[str, Any], event_id: str
     value = _text(money) or _text(parameters.get("value"))
     return {
         "transaction_id": _text(order.transaction_id) or _text(parameters.get("transaction_id")) or event_id,
-        "value": value and fields.amount("value", value, signed=name == "refund"),
+        "value": value and amount("value", value, signed=name == "refund"),
         "currency": _text(parameters.get("currency")),
         "items": [_present(_facts(item)) for item in line.items],
     }
@@ -203,8 +203,8 @@ def _facts(item: _Item) -> dict[str, Any]:
     return {
         "item_id": _text(item.item_id),
         "item_category": _text(item.item_category),
-        "price": price and fields.amount("price", price),
-        "quantity": fields.count(_text(item.quantity)),
+        "price": price and amount("price", price),
+        "quantity": count(_text(item.quantity)),
     }
 
 
@@ -221,5 +221,5 @@ def _text(value: Any) -> str:
     return "" if text == _NOT_SET else text
 
 
-def _present(fields_: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields_.items() if value not in ("", [])}
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in ("", [])}

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from stream.replay.files import LINE_MAX, CutShortError, Kind, byte_lines
-from stream.replay.rows import Row, Unfit, shown
+from stream.replay.rows import Row, Unfit, cut_short, shown
 
 _Lines = Iterator[tuple[int, int, bytes | Unfit]]
 
@@ -40,8 +40,7 @@ class JsonTable:
                     number += 1
                 is_rest = not is_whole
         except CutShortError as error:
-            words = f"expected more of a gzip file, got its end: {error}; what comes before is kept"
-            yield number, line + 1, Unfit("cut_short", words)
+            yield number, line + 1, cut_short(error)
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         """A value that is not there is None."""

@@ -32,9 +32,10 @@ class ParquetTable:
             schema = pq.read_schema(path)
         except (OSError, pa.ArrowInvalid) as error:
             raise SettingsError(f"{path}: expected a Parquet file, got: {error}") from None
-        self._types: dict[str, Any] = dict(_leaves(schema))
-        self.columns: Sequence[str] = list(self._types)
-        self.timestamps = frozenset(name for name, kind in self._types.items() if pa.types.is_timestamp(kind))
+        leaves = {".".join(way): (way, kind) for way, kind in _leaves(schema)}
+        self._ways = {name: way for name, (way, _) in leaves.items()}
+        self.columns: Sequence[str] = list(leaves)
+        self.timestamps = frozenset(name for name, (_, kind) in leaves.items() if pa.types.is_timestamp(kind))
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         import pyarrow as pa
@@ -44,10 +45,10 @@ class ParquetTable:
         number = 0
         try:
             with pq.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS, columns=sorted({name.split(".")[0] for name in wanted})):
+                for batch in file.iter_batches(_BATCH_ROWS, columns=sorted({self._ways[name][0] for name in wanted})):
                     columns = []
                     for name in wanted:
-                        first, *rest = name.split(".")
+                        first, *rest = self._ways[name]
                         values = batch.column(first)
                         for part in rest:
                             values = pc.struct_field(values, part)
@@ -64,13 +65,13 @@ class ParquetTable:
             raise SettingsError(f"{self._path}: expected Parquet after row {number}, got: {error}") from None
 
 
-def _leaves(fields: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and type of every column, those in structs too."""
+def _leaves(fields: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The way to every column, from the struct that it is in, if it is, and its type."""
     import pyarrow as pa
 
     for field in fields:
-        name = prefix + field.name
+        way = (*above, field.name)
         if pa.types.is_struct(field.type):
-            yield from _leaves([field.type.field(i) for i in range(field.type.num_fields)], f"{name}.")
+            yield from _leaves([field.type.field(i) for i in range(field.type.num_fields)], way)
         else:
-            yield name, field.type
+            yield way, field.type

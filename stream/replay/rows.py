@@ -64,6 +64,11 @@ class Table(Protocol):
         """Every row, with the values of the wanted columns in that order."""
 
 
+def cut_short(error: Exception) -> Unfit:
+    """The last row of a compressed file that ends too early."""
+    return Unfit("cut_short", f"expected more of a gzip file, got its end: {error}; what comes before is kept")
+
+
 def shown(value: object) -> str:
     """For a message: a megabyte of rubbish helps nobody."""
     text = repr(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,6 @@ values = {
 )
 def test_whatever_a_line_holds_what_is_sent_is_what_decoding_takes(fields: dict[str, Any]) -> None:
     table = JsonTable(Path("unread"))
-    outcome = Ga4Rows(table)._outcome(orjson.dumps(fields), 0)
+    outcome = Ga4Rows(table)._outcome(json.dumps(fields).encode(), 0)
     if isinstance(outcome, Made):
         assert_decoding_takes([outcome.event])

@@ -177,14 +177,18 @@ def test_parquet_gives_decimals_nested_columns_and_times_by_their_type(
         "at": at,
         "what": pa.array(["looked"]).dictionary_encode(),
         "item": [{"sku": "A", "price": Decimal("19.90")}],
+        "a.category": ["shoes"],
     }
     path = tmp_path / "events.parquet"
     parquet.write_table(pa.table(table), path)
     toml = f"time_format = 'ms'\n{f'time_zone = {zone!r}' if zone else ''}\n" + COLUMNS
-    (tmp_path / "shop.toml").write_text(toml + 'item_id = "item.sku"\nprice = "item.price"\n' + WORDS)
+    (tmp_path / "shop.toml").write_text(
+        toml + 'item_id = "item.sku"\nprice = "item.price"\nitem_category = "a.category"\n' + WORDS
+    )
     recording = open_recording(path, shop_map=load_map(tmp_path / "shop.toml"))
     (event,) = fields_of(recording)
     assert (event["event_time"], event["item_id"], event["price"]) == (expected, "A", "19.90")
+    assert event["item_category"] == "shoes"
     assert_decoding_takes(list(recording))
     (tmp_path / "shop.toml").write_text(COLUMNS + 'item_id = "item.colour"\n')
     with pytest.raises(SettingsError, match=r"item\.colour missing"):

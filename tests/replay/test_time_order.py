@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
@@ -115,6 +117,27 @@ def test_a_file_out_of_order_late_is_counted_once_though_it_is_read_twice(tmp_pa
     assert recording.tally.refused["unknown_event"].rows == 19
     assert recording.tally.earlier == 1
     assert set(refused) == set(range(50, 1_000, 50))
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from stream.replay import open_recording
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+recording = open_recording(Path(sys.argv[1]), "taobao", run_bytes=int(sys.argv[2]))
+assert sum(1 for _ in recording) == recording.events == 60_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_file_out_of_order_takes_the_memory_of_a_few_runs_not_of_the_file(tmp_path: Path) -> None:
+    random, path = Random(4), tmp_path / "t.csv"
+    path.write_text("".join(f"{n % 999},2,3,pv,{1_511_544_070 + random.randrange(600_000)}\n" for n in range(60_000)))
+    ended = subprocess.run(
+        [sys.executable, "-c", _PEAK, str(path), str(2 << 20)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) < 12_000  # kB; 4,600 when this was written, and 22,500 with all of its events in memory
 
 
 def test_users_are_counted_exactly_up_to_a_bound_and_closely_beyond_it() -> None:
