@@ -96,6 +96,7 @@ def test_ctrl_c_leaves_whole_lines(tmp_path: Path) -> None:
         (["--rate-per-sec=0"], 2, "expected more than 0"),
         (["--rate-per-sec=1e9"], 2, "at most 10000000 events per second, got 1e+09"),
         (["--rate-per-sec=nan"], 2, "expected more than 0"),
+        (["--speed=0"], 2, "expected more than 0"),
         (["--speed=-1"], 2, "expected more than 0"),
         (["--users=0"], 2, "0 is not in the range"),
         (["--out=/dev/full", "--events=100000"], 1, "/dev/full: cannot be written: No space left on device"),

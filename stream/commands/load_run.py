@@ -92,7 +92,8 @@ async def _first_is_due(load: Load, stop: asyncio.Event) -> Iterator[ShopEvent]:
     first = next(load.events, None)
     if first is None:
         return iter(())
-    wait_secs = 0.0 if load.speed is None else (first.sent_ms - load.start_ms) / 1000 / load.speed
+    # A speed that is none is refused by `produce`.
+    wait_secs = (first.sent_ms - load.start_ms) / 1000 / load.speed if load.speed else 0.0
     if wait_secs > 0:
         due = datetime.fromtimestamp(first.sent_ms / 1000, UTC)
         click.echo(f"the first event, of {due:%Y-%m-%d %H:%M:%S} UTC, is due in {wait_secs:.0f} s", err=True)

@@ -191,7 +191,7 @@ class _Lanes:
         if lane.batch.append(timestamp=timestamp, key=key, value=value) is None:
             await self._send(lane)
             lane.batch = self._producer.create_batch()
-            lane.batch.append(timestamp=timestamp, key=key, value=value)
+            lane.batch.append(timestamp=timestamp, key=key, value=value)  # the first of a batch may be of any size
 
     async def send_idle(self) -> bool:
         """Send what is in build wherever nothing is in flight, and say whether nothing is left in build."""
