@@ -98,6 +98,7 @@ class _Account:
     country: str
     address: str
     paid_with: str
+    likes: Sequence[int]  # categories
 
     def visit(self, time_ms: int, *, network: str | None = None) -> Visit:
         where = whereabouts(self.device, network or self.network, self.country)
@@ -117,7 +118,15 @@ def _accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[tuple
         lives = shop.rng.random() < _COVER_SHARE
         home = shopper.home
         account = _Account(
-            shop, case, shopper.account, home.device, home.network, home.country, home.address, home.payment
+            shop,
+            case,
+            shopper.account,
+            home.device,
+            home.network,
+            home.country,
+            home.address,
+            home.payment,
+            shopper.favourites,
         )
         yield account, _Cover(shopper, now_ms + _COVER_MS) if lives else None
 
@@ -184,14 +193,14 @@ def _test_cards(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
     for _ in range(1 if rng.random() < 0.7 else 2):
         visit = by.visit(time_ms, network=shop.carrier_network())
-        item = min((_any_item(shop) for _ in range(rng.randint(1, 4))), key=lambda item: item.cents)
-        _look_around(by, visit, item, rng.randint(0, 6))
+        item = min((_any_item(by) for _ in range(rng.randint(1, 4))), key=lambda item: item.cents)
+        _look_around(by, visit, item, rng.randint(1, 10))
         _to_checkout(by, visit, {item: 1})
-        for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+        for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3))):
             card = payment("card", shop.token())
             visit.add("add_payment_info", f"{by.facts(item)},{card}")
             visit.time_ms += _pause(shop, 17_000, 0.8)
-            if rng.random() < 0.3:
+            if rng.random() < 0.4:
                 visit.add("purchase", by.order({item: 1}, card, by.address))
                 break
         time_ms = visit.time_ms + int(rng.expovariate(1 / (20 * HOUR_MS)))
@@ -213,15 +222,16 @@ def _account_takeover(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_m
             country=victim.home.country if rng.random() < 0.75 else shop.country(),
             address=victim.home.address if rng.random() < 0.25 else shop.token(),  # intercepted at the door
             paid_with=victim.payment(other=False) if rng.random() < 0.7 else shop.payment(),
+            likes=victim.favourites,
         )
-        yield Offender(shop, _take_over(by, victim.favourites, now_ms), now_ms)
+        yield Offender(shop, _take_over(by, now_ms), now_ms)
 
 
-def _take_over(by: _Account, likes: Sequence[int], time_ms: int) -> Script:
+def _take_over(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
     for _ in range(1 if rng.random() < 0.65 else 2):
         visit = by.visit(time_ms)
-        category = rng.choice(_SELLABLE) if rng.random() < 0.6 else rng.choice(likes)
+        category = rng.choice(_SELLABLE) if rng.random() < 0.6 else rng.choice(by.likes)
         shelf = shop.catalogue.shelves[category]
         dear = max((shelf.draw(rng) for _ in range(2)), key=lambda item: item.cents)
         if rng.random() < 0.4:
@@ -255,7 +265,10 @@ def _buy_up(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         visit = by.visit(time_ms)
-        promoted = shop.catalogue.promoted() or [_any_item(shop)]
+        promoted = shop.catalogue.promoted() or [_any_item(by)]
+        liked = [item for item in promoted if item.category in by.likes]
+        if liked and rng.random() < 0.5:
+            promoted = liked
         chosen = rng.sample(promoted, min(len(promoted), rng.choice((1, 1, 2, 3))))
         lines = {item: max(1, round(_around(rng, 2.5, 0.7))) for item in chosen}
         item, quantity = next(iter(lines.items()))
@@ -297,9 +310,9 @@ def _coupon_ring(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: in
 def _use_welcome(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
     visit = by.visit(time_ms)
-    lines = {_any_item(shop): 1}
+    lines = {_any_item(by): 1}
     if rng.random() < 0.3:
-        lines.setdefault(_any_item(shop), 1)
+        lines.setdefault(_any_item(by), 1)
     item = next(iter(lines))
     _look_around(by, visit, item, rng.randint(0, 9))
     _to_checkout(by, visit, lines)
@@ -342,8 +355,10 @@ def _to_checkout(by: _Account, visit: Visit, lines: Mapping[Item, int]) -> None:
     visit.time_ms += _pause(shop, 28_000, 0.9)
 
 
-def _any_item(shop: Shop) -> Item:
-    return shop.catalogue.shelves[shop.catalogue.any_category(shop.rng)].draw(shop.rng)
+def _any_item(by: _Account) -> Item:
+    shop, rng = by.shop, by.shop.rng
+    category = rng.choice(by.likes) if rng.random() < 0.5 else shop.catalogue.any_category(rng)
+    return shop.catalogue.shelves[category].draw(rng)
 
 
 def _around(rng: Random, median: float, spread: float) -> float:
