@@ -49,6 +49,11 @@ class Buyers:
     scored_events: int
     scored_users: int
 
+    @property
+    def best(self) -> Interval:
+        """That of boosting, or of regression where there is none."""
+        return self.boosting or self.regression
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Examples:
