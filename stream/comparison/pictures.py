@@ -13,15 +13,22 @@ from stream.comparison.figures import DISTRIBUTIONS, LAGS, ks_distance
 from stream.comparison.result import Comparison
 from stream.events import ACTIONS
 
+_WEEK_MS = 7 * 86_400_000
 _POINTS = 400  # of a curve: as fine as it can be seen
+_ZERO_AT = 0.5  # on a logarithmic axis
+_SECS = {_ZERO_AT: "0", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3_600: "1 h", 28_800: "8 h", 172_800: "2 d",
+         1_209_600: "14 d"}  # fmt: skip
+_COUNTS = {_ZERO_AT: "0"} | {n * 10**power: f"{n * 10**power:,}" for power in range(6) for n in (1, 2, 5)}
 
 
 def draw(of: Comparison) -> list[Picture]:
     """All pictures that there is something to show in."""
     pictures = [_distribution(of, key) for key in DISTRIBUTIONS if _shown(of, key)]
     if of.clock:
-        pictures += [_rhythm(of), _memory(of)]
-    pictures += [_funnel(of), _popularity(of), _transitions(of)]
+        pictures += [_hours(of), _memory(of)]
+        if np.ptp(of.view.real.time_ms) >= _WEEK_MS:
+            pictures.append(_weekdays(of))
+    pictures += [_popularity(of), _funnel(of), _transitions(of)]
     if any(case.found for case in of.buyers):
         pictures.append(detection_pictures.buyers([case for case in of.buyers if case.found]))
     if of.fraud is not None:
@@ -47,16 +54,23 @@ def _distribution(of: Comparison, key: str) -> Picture:
     def curves(axes: Any) -> None:
         for samples, colour, label in ((real, REAL, "recorded"), (simulated, SIMULATED, "simulated")):
             x, y = _cumulative(samples)
-            axes.step(x if share else np.maximum(x, 0.5), y, where="post", color=colour, label=label, linewidth=1.6)
+            axes.step(
+                x if share else np.maximum(x, _ZERO_AT), y, where="post", color=colour, label=label, linewidth=1.6
+            )
         if not share:
             axes.set_xscale("log")
-        axes.set(xlabel=figure.unit, ylabel="share up to", ylim=(0, 1.01))
+            ticks = _SECS if figure.unit == "s" else _COUNTS
+            low, high = axes.get_xlim()
+            axes.set_xticks([at for at in ticks if low <= at <= high])
+            axes.set_xticklabels([text for at, text in ticks.items() if low <= at <= high])
+            axes.minorticks_off()
+        axes.set(xlabel="" if figure.unit == "s" else figure.unit, ylabel="share up to", ylim=(0, 1.01))
         axes.legend(loc="lower right")
 
-    aim = "" if figure.aim is None else f", aim under {figure.aim:g}"
+    met = "" if figure.aim is None else f" (aim: under {figure.aim:g}, {'met' if distance < figure.aim else 'missed'})"
     return Picture(
         svg(curves, (4.6, 3.0)),
-        f"<b>{figure.title}.</b> Kolmogorov-Smirnov distance {distance:.3f}{aim}.",
+        f"<b>{figure.title}.</b> Largest difference {distance:.3f}{met}.",
         f"Cumulative distributions of {figure.title.lower()}, in {figure.unit}: recorded median "
         f"{np.median(real):.3g}, simulated median {np.median(simulated):.3g}, largest difference {distance:.3f}.",
     )
@@ -72,11 +86,10 @@ def _cumulative(samples: Floats) -> tuple[Floats, Floats]:
     return np.append(x[:1], x), np.append(0.0, y)
 
 
-def _rhythm(of: Comparison) -> Picture:
+def _hours(of: Comparison) -> Picture:
     def lines(axes: Any) -> None:
-        hours = np.arange(25)
         for shares, colour, label in ((of.real.hours, REAL, "recorded"), (of.simulated.hours, SIMULATED, "simulated")):
-            axes.step(hours, np.append(shares, shares[-1]), where="post", color=colour, label=label, linewidth=1.6)
+            axes.stairs(shares, color=colour, label=label, linewidth=1.6, baseline=None)
         axes.set(xlabel="local hour", ylabel="share of events", xlim=(0, 24), xticks=range(0, 25, 4))
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left")
@@ -87,6 +100,26 @@ def _rhythm(of: Comparison) -> Picture:
         f"<b>The day.</b> Total variation {distance:.3f}.",
         f"Share of events in each hour of the day: recorded busiest at {of.real.hours.argmax()} h, simulated at "
         f"{of.simulated.hours.argmax()} h; total variation {distance:.3f}.",
+    )
+
+
+def _weekdays(of: Comparison) -> Picture:
+    names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+    def bars(axes: Any) -> None:
+        places = np.arange(7)
+        axes.bar(places - 0.2, of.real.weekdays, 0.38, color=REAL, label="recorded")
+        axes.bar(places + 0.2, of.simulated.weekdays, 0.38, color=SIMULATED, label="simulated")
+        axes.set(ylabel="share of events", xticks=places, xticklabels=names)
+        axes.grid(axis="x", visible=False)
+        axes.legend(loc="lower left")
+
+    distance = np.abs(of.real.weekdays - of.simulated.weekdays).sum() / 2
+    return Picture(
+        svg(bars, (4.6, 3.0)),
+        f"<b>The week.</b> Total variation {distance:.3f}.",
+        f"Share of events on each weekday: recorded busiest on {names[of.real.weekdays.argmax()]}, simulated on "
+        f"{names[of.simulated.weekdays.argmax()]}; total variation {distance:.3f}.",
     )
 
 

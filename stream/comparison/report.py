@@ -25,7 +25,7 @@ p, ul {{ max-width: 46rem; }}
 .sides {{ display: flex; gap: 2.5rem; flex-wrap: wrap; margin: 1.6rem 0; }}
 .sides div {{ border-left: 4px solid; padding-left: .8rem; }}
 .sides b {{ display: block; }}
-.real {{ border-color: var(--real); }} .simulated {{ border-color: var(--simulated); }}
+.sides .real {{ border-color: var(--real); }} .sides .simulated {{ border-color: var(--simulated); }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; font-weight: 600; padding: .8rem 0 .3rem; }}
 th, td {{ padding: .32rem .6rem; text-align: right; border-bottom: 1px solid #e6e8eb; vertical-align: top; }}
