@@ -36,7 +36,7 @@ def buyers(cases: Sequence[BuyersCase]) -> Picture:
     said = "; ".join(
         f"{case.title} {interval.auc:.3f} ({interval.low:.3f} to {interval.high:.3f})"
         for case in cases
-        if case.found and (interval := case.found.best)
+        if case.found and (interval := case.found.headline)
     )
     return Picture(
         svg(bars, (9.4, 0.9 + 0.32 * count)),

@@ -60,14 +60,14 @@ def session_secs(of: Behaviour) -> Floats:
 
 
 def repeat_rates(of: Behaviour) -> Floats:
-    """[users with 2 or more item events] the share of the later item events that are about an item they had before."""
+    """[V] of users with 2 or more item events: the share of them, without the first, about an item they had before."""
     user, repeats = _repeats(of)
     later = np.bincount(user)
     return (np.bincount(user, repeats) / np.maximum(later, 1))[later > 0]
 
 
 def same_item_rates(of: Behaviour) -> Floats:
-    """[users with 2 or more item events] the share of the later item events about the item of the one just before."""
+    """[V] of users with 2 or more item events: the share of them, without the first, about the item of the last one."""
     with_item = of.item >= 0
     user, item = of.user[with_item], of.item[with_item]
     later = user[1:] == user[:-1]

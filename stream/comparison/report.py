@@ -30,7 +30,7 @@ table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-
 caption {{ text-align: left; font-weight: 600; padding: .8rem 0 .3rem; }}
 th, td {{ padding: .32rem .6rem; text-align: right; border-bottom: 1px solid #e6e8eb; vertical-align: top; }}
 th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
-td.text, th.text {{ text-align: left; }}
+td.text, th.text {{ text-align: left; }} td.aim {{ white-space: nowrap; }}
 thead th {{ border-bottom: 2px solid #c9ced6; font-weight: 600; }}
 tr.section th {{ text-align: left; padding-top: 1.2rem; color: #4a515c; }}
 small {{ color: #666d78; display: block; line-height: 1.35; max-width: 26rem; }}
@@ -70,7 +70,7 @@ def page(of: Comparison, pictures: Sequence[Picture], *, real_name: str, simulat
             "</div>",
             "<h2>Figures</h2>",
             '<p>Of a distribution, the mean, with the median in brackets. "By chance" is the distance between two '
-            "random halves of the recording's users: no simulation can be expected to come nearer.</p>",
+            "random halves of the recording's users, which is about what chance alone makes.</p>",
             *_figures(rows),
             *_buyers(of),
             *_fraud(of),
@@ -109,7 +109,7 @@ def _figures(rows: Sequence[Row]) -> Iterator[str]:
                 f"<td>{side(row.simulated, row.simulated_median)}</td>",
                 f'<td title="{row.distance_kind}">{number(row.distance)}</td>',
                 f"<td>{number(row.own_distance)}</td>",
-                f"<td>{row.aim}</td>",
+                f'<td class="aim">{row.aim}</td>',
                 f"<td>{_met(row.met)}</td>",
             )
             yield f"<tr>{''.join(cells)}</tr>"
@@ -120,9 +120,9 @@ def _buyers(of: Comparison) -> Iterator[str]:
     if not of.buyers:
         return
     yield "<h2>Buyers</h2><p>Every event that is no purchase is scored for a purchase of its user strictly later and "
-    yield "within 6 h, from running features of the user's past. Learned on the first two thirds of the time, scored "
-    yield "on the last; events whose 6 h run past what is watched are left out. Earlier purchases enter the features "
-    yield "only where it says that they are seen. Intervals: 95 %, users drawn again.</p>"
+    yield "within 6 h, from running features of the user's past in the stretch of time that is compared. Learned on "
+    yield "its first two thirds, scored on the last; events whose 6 h run past what is watched are left out. Earlier "
+    yield "purchases enter the features only where it says so. Intervals: 95 %, users drawn again.</p>"
     yield '<div class="scroll"><table><thead><tr><th>Events</th><th>Boosting, AUC</th><th>Regression, AUC</th>'
     yield "<th>Base rate</th><th>Learned from</th><th>Scored</th><th>Users</th></tr></thead><tbody>"
     for case in of.buyers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from typing import Any
@@ -102,7 +103,7 @@ def _distributions(of: Comparison) -> Iterator[Row]:
             own_distance=_number(ks_distance(figure.samples(one), figure.samples(other))),
             aim="" if figure.aim is None else f"under {figure.aim:g}",
             met=None if figure.aim is None or distance is None else distance < figure.aim,
-            definition=inspect.getdoc(figure.samples) or "",
+            definition=_definition(figure.samples),
         )
 
 
@@ -110,7 +111,7 @@ def _rates(of: Comparison) -> Iterator[Row]:
     for key, rate in RATES.items():
         yield Row(
             "Rates", rate.title, rate.unit, _number(of.real.rates[key]), _number(of.simulated.rates[key]),
-            definition=inspect.getdoc(rate.value) or "",
+            definition=_definition(rate.value),
         )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def _funnel(of: Comparison) -> Iterator[Row]:
         if None not in sides and {ACTIONS.index(first), ACTIONS.index(then)} <= set(of.view.real.name.tolist()):
             yield Row(
                 "Funnel", f"From {first} to {then}", "share of users", sides[0], sides[1],
-                definition=inspect.getdoc(figures.conversion) or "",
+                definition=_definition(figures.conversion),
             )  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def _profiles(of: Comparison) -> Iterator[Row]:
     for lag, (real, simulated) in enumerate(zip(of.real.autocorrelation, of.simulated.autocorrelation, strict=True), 1):
         yield Row(
             "Memory", f"Autocorrelation of log gaps, lag {lag}", "-1 to 1", _number(real), _number(simulated),
-            definition=inspect.getdoc(figures.autocorrelation) or "",
+            definition=_definition(figures.autocorrelation),
         )  # fmt: skip
     for title, real, simulated, function in (
         ("Events by hour of the day", of.real.hours, of.simulated.hours, figures.hour_profile),
@@ -145,7 +146,7 @@ def _profiles(of: Comparison) -> Iterator[Row]:
         yield Row(
             "Rhythm", title, "busiest, share", float(real.max()), float(simulated.max()),
             distance=float(np.abs(real - simulated).sum() / 2), distance_kind="total variation",
-            definition=inspect.getdoc(function) or "",
+            definition=_definition(function),
         )  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def _buyers(cases: Sequence[BuyersCase]) -> Iterator[Row]:
     low, high = AUC_AIM
     for case in cases:
         if case.found is not None:
-            auc = case.found.best.auc
+            auc = case.found.headline.auc
             yield Row(
                 section="Buyers",
                 figure=case.title,
@@ -187,6 +188,13 @@ def _fraud(fraud: Fraud | None) -> Iterator[Row]:
 def counts(of: Behaviour) -> dict[str, int]:
     """How much there is of a side."""
     return {"events": len(of), "users": of.users, "sessions": of.sessions}
+
+
+def _definition(function: Callable[..., Any]) -> str:
+    """What a figure's docstring says, on one line and without the shape before it."""
+    text = " ".join((inspect.getdoc(function) or "").split())
+    text = re.sub(r"^\[[^]]*\] ", "", text)
+    return text[:1].upper() + text[1:]
 
 
 def _of(function: Callable[[Floats], Any], samples: Floats) -> float | None:

@@ -89,11 +89,11 @@ def _buyers(real: Behaviour, common: View, simulated: Behaviour, how: How) -> It
     whole = simulated.take((simulated.time_ms >= start_ms) & (simulated.time_ms < end_ms))
     real_ms, simulated_ms = how.real_utc_offset_ms, how.simulated_utc_offset_ms
     for title, is_simulated, of, seen, offset_ms in (
-        ("recorded, names of both sides", False, common.real, False, real_ms),
-        ("simulated, names of both sides", True, common.simulated, False, simulated_ms),
-        ("recorded, purchases seen", False, common.real, True, real_ms),
-        ("simulated, purchases seen", True, common.simulated, True, simulated_ms),
-        ("simulated, all events and users", True, whole, True, simulated_ms),
+        ("recorded", False, common.real, False, real_ms),
+        ("simulated", True, common.simulated, False, simulated_ms),
+        ("recorded, with purchases as past events", False, common.real, True, real_ms),
+        ("simulated, with purchases as past events", True, common.simulated, True, simulated_ms),
+        ("simulated, all events of all users", True, whole, True, simulated_ms),
     ):
         try:
             yield BuyersCase(title, is_simulated, buyers.find(of, purchases_seen=seen, utc_offset_ms=offset_ms))
@@ -103,8 +103,7 @@ def _buyers(real: Behaviour, common: View, simulated: Behaviour, how: How) -> It
 
 def _fraud(events: Sequence[ShopEvent], utc_offset_ms: int) -> Fraud:
     table = shop_table.read(events)
-    users = fraud_features.of_users(table, utc_offset_ms)
-    sessions = fraud_features.of_sessions(table, utc_offset_ms)
+    users, sessions = fraud_features.units(table, utc_offset_ms)
     return Fraud(
         users=fraud_rules.examine(users, table.kinds),
         sessions=fraud_rules.examine(sessions, table.kinds),
