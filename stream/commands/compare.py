@@ -6,14 +6,14 @@ import importlib.util
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream.replay import Layout, Recording
+    from stream.replay import Layout
     from stream.shop_event import ShopEvent
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
@@ -22,7 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command("compare", short_help="how near simulated shoppers are to recorded ones")
 @click.argument("file", type=_FILE)
-@click.option("--format", "layout", metavar="NAME", help="Of FILE, as for replay. [the one whose columns it has]")
+@click.option("--format", "layout", type=click.Choice(["taobao", "jdata"]), help="[the one whose columns FILE has]")
 @click.option(
     "--simulated", type=_FILE, multiple=True, help="Events as JSON lines, instead of a simulation; repeatable."
 )
@@ -39,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def compare(
     *,
     file: Path,
-    layout: str | None,
+    layout: Layout | None,
     simulated: tuple[Path, ...],
     labels: Path | None,
     seed: int,
@@ -67,9 +67,10 @@ def compare(
         raise SettingsError(f"{out}: pictures need matplotlib: pip install 'behaviour-stream[report]'")
     from stream.comparison import behaviour, streams, words
 
-    recording = _recording(file, layout)
+    _say(f"Reading {file}.")
+    recorded_events, clock = _recorded(file, layout)
     how = streams.How(
-        clock=str(recording.layout) != "jd",  # JD's sessions have neither users nor a clock
+        clock=clock,
         warm_up_ms=round(warm_up_days * _DAY_MS),
         real_utc_offset_ms=round(utc_offset * _HOUR_MS),
         simulated_utc_offset_ms=round(simulated_utc_offset * _HOUR_MS),
@@ -77,8 +78,7 @@ def compare(
         buyers=not figures_only,
         fraud=not figures_only,
     )
-    _say(f"Reading {file}.")
-    recorded = behaviour.read(recording)
+    recorded = behaviour.read(recorded_events)
     if not len(recorded.behaviour):
         raise SettingsError(f"{file}: expected shop events, got none that can be read")
     if simulated:
@@ -109,11 +109,12 @@ def compare(
     return 0
 
 
-def _recording(file: Path, layout: str | None) -> Recording:
-    """The real side."""
+def _recorded(file: Path, layout: Layout | None) -> tuple[Iterable[ShopEvent], bool]:
+    """The real side, and whether it has users and a clock."""
     from stream.replay import read_parquet
 
-    return read_parquet(file, cast("Layout | None", layout))
+    recording = read_parquet(file, layout)
+    return recording, str(recording.layout) != "jd"  # JD's sessions have neither
 
 
 def _simulated(*, seed: int, users: int, start_ms: int, end_ms: int) -> Iterable[ShopEvent]:

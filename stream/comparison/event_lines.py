@@ -1,7 +1,8 @@
-"""Event values as JSON lines, in files -> shop events."""
+"""Event values as JSON lines, in files, gzipped or not -> shop events."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def read_lines(files: Sequence[Path], labels: Path | None = None) -> Iterator[Sh
 
 def _objects(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """(number, text, object) of every line that is not empty."""
-    with path.open("rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for place, line in enumerate(file, 1):
             if not (text := line.strip()):
                 continue

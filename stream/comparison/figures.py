@@ -257,7 +257,7 @@ RATES: Mapping[str, Rate] = {
     "repeat_rate": Rate("Item events about an item had before", "share", repeat_rate),
     "burst_share": Rate("Gaps of at most 60 s", "share", burst_share),
     "burstiness": Rate("Burstiness of gaps", "-1 to 1", burstiness),
-    "name_information": Rate("What an event's name tells of the next one's", "nats", name_information_nats),
+    "name_information": Rate("What a name tells of the next one", "nats", name_information_nats),
     "top_share": Rate("Item events at the top 1 % of items", "share", top_share),
     "gini": Rate("Gini coefficient of item popularity", "0 to 1", gini),
     "zipf_slope": Rate("Zipf slope of item popularity", "log per log", zipf_slope),

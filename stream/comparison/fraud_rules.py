@@ -19,6 +19,7 @@ from stream.comparison.fraud_features import Units
 
 FALSE_ALARMS = 0.01
 FOUND_AIM = 0.6  # at most so much of a kind by any one rule
+UNITS_MIN = 20  # of fewer, one of hundreds of rules finds most by chance
 _FOLDS = 5
 _MAX_UNLABELLED = 10_000  # to learn from; more take minutes and change nothing
 _TREES = {

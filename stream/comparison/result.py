@@ -15,7 +15,7 @@ from stream.comparison import figures
 from stream.comparison.behaviour import Behaviour, Floats
 from stream.comparison.buyers import AUC_AIM, Buyers
 from stream.comparison.figures import DISTRIBUTIONS, RATES, Figures, ks_distance
-from stream.comparison.fraud_rules import FOUND_AIM, Kind
+from stream.comparison.fraud_rules import FOUND_AIM, UNITS_MIN, Kind
 from stream.comparison.view import View
 from stream.events import ACTIONS
 
@@ -175,13 +175,14 @@ def _fraud(fraud: Fraud | None) -> Iterator[Row]:
             best = kind.rules[0]
             yield Row(
                 section="Fraud",
-                figure=f"{kind.name}, best rule over {unit}",
-                unit=f"share of {kind.units:,} found",
+                figure=f"{kind.name}, {kind.units:,} {unit}",
+                unit="share found by the best rule",
                 real=None,
                 simulated=best.found,
                 aim=f"at most {FOUND_AIM:g}",
-                met=best.found <= FOUND_AIM,
-                definition=f"{best.feature} {best.side} {best.cut:.4g}",
+                met=best.found <= FOUND_AIM if kind.units >= UNITS_MIN else None,
+                definition=f"{best.feature} {best.side} {best.cut:.4g}"
+                + ("" if kind.units >= UNITS_MIN else f" - too few {unit} to judge by"),
             )
 
 

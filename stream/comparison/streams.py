@@ -56,7 +56,7 @@ def compare(recorded: Reading, simulated: Sequence[ShopEvent], how: How, say: Sa
     )
     if how.buyers and how.clock:
         say("Looking for buyers.")
-        compared = dataclasses.replace(compared, buyers=tuple(_buyers(recorded.behaviour, common, normal, how)))
+        compared = dataclasses.replace(compared, buyers=tuple(_buyers(common, normal, how)))
     if how.fraud:
         if made.behaviour.labelled.any():
             say("Looking for fraud.")
@@ -84,15 +84,15 @@ def _notes(recorded: Reading, made: Reading, normal: Behaviour) -> Iterator[str]
             yield f"{reading.repeated:,} {name} events came again under the same id: counted once."
 
 
-def _buyers(real: Behaviour, common: View, simulated: Behaviour, how: How) -> Iterator[BuyersCase]:
-    start_ms, end_ms = view.stretch(real, simulated, warm_up_ms=how.warm_up_ms, shift_ms=how.shift_ms)
+def _buyers(common: View, simulated: Behaviour, how: How) -> Iterator[BuyersCase]:
+    start_ms, end_ms = common.stretch_ms
     whole = simulated.take((simulated.time_ms >= start_ms) & (simulated.time_ms < end_ms))
     real_ms, simulated_ms = how.real_utc_offset_ms, how.simulated_utc_offset_ms
     for title, is_simulated, of, seen, offset_ms in (
         ("recorded", False, common.real, False, real_ms),
         ("simulated", True, common.simulated, False, simulated_ms),
-        ("recorded, with purchases as past events", False, common.real, True, real_ms),
-        ("simulated, with purchases as past events", True, common.simulated, True, simulated_ms),
+        ("recorded, past purchases seen", False, common.real, True, real_ms),
+        ("simulated, past purchases seen", True, common.simulated, True, simulated_ms),
         ("simulated, all events of all users", True, whole, True, simulated_ms),
     ):
         try:

@@ -28,6 +28,7 @@ class View:
 
     real: Behaviour
     simulated: Behaviour
+    stretch_ms: tuple[int, int]  # of simulated time: from, and to (epoch ms, not included)
     steps: Sequence[str]  # what was done, a sentence each
 
 
@@ -47,28 +48,31 @@ def comparable(
     Raises ValueError, in words, where nothing is left of a side.
     """
     steps = []
+    _refuse_empty(real, simulated)
     if not clock:
         real, simulated = by_sessions(real), by_sessions(simulated)
         steps.append("The recording has neither users nor a clock: on both sides each session stands for itself.")
+    stretch_ms = _stretch(real, simulated, warm_up_ms=warm_up_ms, shift_ms=shift_ms, clock=clock)
+    simulated = simulated.take((simulated.time_ms >= stretch_ms[0]) & (simulated.time_ms < stretch_ms[1]))
+    _refuse_empty(real, simulated)
+    hours, warm_up = np.diff(stretch_ms)[0] / _HOUR_MS, f"{warm_up_ms / _DAY_MS:g} days"
+    steps.append(
+        f"{hours:.1f} h of simulated time, as long as the recording, from its weekday and hour on, after {warm_up} or "
+        "more of warm-up."
+        if clock
+        else f"{hours:.1f} h of simulated time, after {warm_up} of warm-up."
+    )
     in_real = np.unique(real.name)
     names = np.intersect1d(in_real, simulated.name)
+    if not len(names):
+        raise ValueError(
+            f"expected event names of both sides, got {', '.join(ACTIONS[code] for code in in_real)} in the recording "
+            f"and {', '.join(ACTIONS[code] for code in np.unique(simulated.name))} in the simulation"
+        )
     real, simulated = real.take(np.isin(real.name, names)), simulated.take(np.isin(simulated.name, names))
     steps.append(f"Event names of both sides only: {', '.join(ACTIONS[code] for code in names)}.")
     if only_real := [ACTIONS[code] for code in np.setdiff1d(in_real, names)]:
         steps.append(f"The simulation has none of {', '.join(only_real)}: left out.")
-    _refuse_empty(real, simulated)
-
-    if clock:
-        start_ms, end_ms = stretch(real, simulated, warm_up_ms=warm_up_ms, shift_ms=shift_ms)
-        steps.append(
-            f"{(end_ms - start_ms) / _HOUR_MS:.1f} h of simulated time, as long as the recording, from its weekday and "
-            f"hour on, after {warm_up_ms / _DAY_MS:g} days or more of warm-up."
-        )
-    else:
-        start_ms, end_ms = int(simulated.time_ms.min()) + warm_up_ms, int(simulated.time_ms.max()) + 1
-        steps.append(f"Simulated time after {warm_up_ms / _DAY_MS:g} days of warm-up.")
-    simulated = simulated.take((simulated.time_ms >= start_ms) & (simulated.time_ms < end_ms))
-    _refuse_empty(real, simulated)
     if not (real.time_ms % _SEC_MS).any():
         simulated = dataclasses.replace(simulated, time_ms=simulated.time_ms // _SEC_MS * _SEC_MS)
         steps.append("Simulated times are cut to whole seconds, as the recording's are.")
@@ -85,15 +89,16 @@ def comparable(
         f"has, but for {_LEAST_PERCENTILE} % of it at most."
     )
     _refuse_empty(real, simulated)
-    return View(real, simulated, steps)
+    return View(real, simulated, stretch_ms, steps)
 
 
-def stretch(real: Behaviour, simulated: Behaviour, *, warm_up_ms: int, shift_ms: int = 0) -> tuple[int, int]:
-    """From and to (epoch ms, not included) of the simulated time that is compared.
+def _stretch(real: Behaviour, simulated: Behaviour, *, warm_up_ms: int, shift_ms: int, clock: bool) -> tuple[int, int]:
+    """As long as the recording, and at the same place of the local week; without a clock, all that is warmed up.
 
-    As long as the recording, and at the same place of the local week. Raises ValueError where the simulation ends
-    before.
+    Raises ValueError where the simulation ends before.
     """
+    if not clock:
+        return int(simulated.time_ms.min()) + warm_up_ms, int(simulated.time_ms.max()) + 1
     real_start_ms, earliest_ms = int(real.time_ms.min()) + shift_ms, int(simulated.time_ms.min()) + warm_up_ms
     length_ms = int(np.ptp(real.time_ms)) + 1
     # The first simulated event comes a little after the simulation's start: a start just missed is no week's wait

@@ -15,14 +15,14 @@ _RULES_KEPT = 10  # of a kind of fraud, in the object
 
 def table(of: Comparison) -> Iterator[str]:
     """Lines of at most 100 columns. A distribution is shown by its mean, and its median in brackets."""
-    yield f"{'':48} {'recorded':>15} {'simulated':>15} {'distance':>8}  aim"
+    yield f"{'':38} {'recorded':>15} {'simulated':>15} {'distance':>8} aim"
     for section, rows in groupby(of.rows(), lambda row: row.section):
         yield section
         for row in rows:
             met = {None: "", True: "met", False: "missed"}[row.met]
             line = (
-                f"  {row.figure[:46]:46} {side(row.real, row.real_median):>15} "
-                f"{side(row.simulated, row.simulated_median):>15} {number(row.distance):>8}  {row.aim} {met}"
+                f"  {row.figure[:36]:36} {side(row.real, row.real_median):>15} "
+                f"{side(row.simulated, row.simulated_median):>15} {number(row.distance):>8} {row.aim} {met}"
             )
             yield line.rstrip()
 

@@ -62,9 +62,16 @@ def test_a_simulation_that_ends_too_early_is_refused_with_what_is_missing() -> N
 
 
 def test_streams_that_share_no_name_are_refused() -> None:
-    carts = read([event("a", secs, "add_to_cart") for secs in range(9)]).behaviour
-    with pytest.raises(ValueError, match="expected events that are comparable"):
+    carts = read([event("a", hour * HOUR_SECS, "add_to_cart") for hour in range(24)]).behaviour
+    with pytest.raises(
+        ValueError, match="got view_item, add_to_wishlist in the recording and add_to_cart in the simul"
+    ):
         comparable(recording(), carts, warm_up_ms=0)
+
+
+def test_an_empty_side_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match="simulation: expected events"):
+        comparable(recording(), read([]).behaviour, warm_up_ms=0)
 
 
 def test_a_side_without_sessions_has_both_cut_by_pauses() -> None:
