@@ -87,8 +87,8 @@ def _context(table: ShopTable, utc_offset_ms: int) -> Context:
         found[f"new {field}"] = young & (first_ms - since_ms >= _NEW_MS)
         found[f"new {field} at purchase"] = found[f"new {field}"] & (table.name == _PURCHASE)
     for field, codes in table.ids.items():
-        pairs = np.unique(np.column_stack([codes, table.user]), axis=0)
-        sharing = np.bincount(pairs[pairs[:, 0] != NONE, 0], minlength=1)
+        width = int(table.user.max(initial=0)) + 1
+        sharing = np.bincount(np.unique(codes[codes != NONE] * width + table.user[codes != NONE]) // width, minlength=1)
         found[f"users with the same {field}"] = np.where(codes == NONE, np.nan, sharing[codes])
     return found
 

@@ -19,6 +19,7 @@ from stream.comparison.fraud_rules import FOUND_AIM, UNITS_MIN, Kind
 from stream.comparison.view import View
 from stream.events import ACTIONS
 
+_SAMPLES_MIN = 100  # of fewer, chance alone makes a distance of about 0.15
 _STEPS = (("view_item", "add_to_cart"), ("add_to_cart", "purchase"), ("view_item", "purchase"))
 
 
@@ -90,6 +91,7 @@ def _distributions(of: Comparison) -> Iterator[Row]:
             continue  # a session is all that is known of a user
         real, simulated = of.real.samples[key], of.simulated.samples[key]
         distance = _number(ks_distance(real, simulated))
+        few = min(len(real), len(simulated)) < _SAMPLES_MIN
         yield Row(
             section="Distributions",
             figure=figure.title,
@@ -102,8 +104,8 @@ def _distributions(of: Comparison) -> Iterator[Row]:
             distance_kind="Kolmogorov-Smirnov",
             own_distance=_number(ks_distance(figure.samples(one), figure.samples(other))),
             aim="" if figure.aim is None else f"under {figure.aim:g}",
-            met=None if figure.aim is None or distance is None else distance < figure.aim,
-            definition=_definition(figure.samples),
+            met=None if figure.aim is None or distance is None or few else distance < figure.aim,
+            definition=_definition(figure.samples) + (" Too few samples to judge by." if few else ""),
         )
 
 
