@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.comparison import figures
+from stream.comparison import profiles
 from stream.comparison.behaviour import Behaviour, Floats
 from stream.comparison.buyers import AUC_AIM, Buyers
 from stream.comparison.figures import DISTRIBUTIONS, RATES, Figures, ks_distance
@@ -127,11 +127,11 @@ def _funnel(of: Comparison) -> Iterator[Row]:
         for code in np.unique(of.view.real.name):
             yield Row("Funnel", f"{title} {ACTIONS[code]}", unit, float(real[code]), float(simulated[code]))
     for first, then in _STEPS:
-        sides = [_number(figures.conversion(side, first, then)) for side in (of.view.real, of.view.simulated)]
+        sides = [_number(profiles.conversion(side, first, then)) for side in (of.view.real, of.view.simulated)]
         if None not in sides and {ACTIONS.index(first), ACTIONS.index(then)} <= set(of.view.real.name.tolist()):
             yield Row(
                 "Funnel", f"From {first} to {then}", "share of users", sides[0], sides[1],
-                definition=_definition(figures.conversion),
+                definition=_definition(profiles.conversion),
             )  # fmt: skip
 
 
@@ -139,11 +139,11 @@ def _profiles(of: Comparison) -> Iterator[Row]:
     for lag, (real, simulated) in enumerate(zip(of.real.autocorrelation, of.simulated.autocorrelation, strict=True), 1):
         yield Row(
             "Memory", f"Autocorrelation of log gaps, lag {lag}", "-1 to 1", _number(real), _number(simulated),
-            definition=_definition(figures.autocorrelation),
+            definition=_definition(profiles.autocorrelation),
         )  # fmt: skip
     for title, real, simulated, function in (
-        ("Events by hour of the day", of.real.hours, of.simulated.hours, figures.hour_profile),
-        ("Events by day of the week", of.real.weekdays, of.simulated.weekdays, figures.weekday_profile),
+        ("Events by hour of the day", of.real.hours, of.simulated.hours, profiles.hour_profile),
+        ("Events by day of the week", of.real.weekdays, of.simulated.weekdays, profiles.weekday_profile),
     ):
         yield Row(
             "Rhythm", title, "busiest, share", float(real.max()), float(simulated.max()),
