@@ -143,7 +143,8 @@ def _buyers(of: Comparison) -> Iterator[str]:
 def _fraud(of: Comparison) -> Iterator[str]:
     if (fraud := of.fraud) is None:
         return
-    yield f"<h2>Fraud</h2><p>Over all simulated time. A rule is one feature and a cut, with false alarms for at most {FALSE_ALARMS:.0%} of the "
+    yield "<h2>Fraud</h2><p>Over all simulated time. A rule is one feature and a cut, with false alarms for at most "
+    yield f"{FALSE_ALARMS:.0%} of the "
     yield f"{fraud.unlabelled_users:,} users and {fraud.unlabelled_sessions:,} sessions without a label. "
     yield f"{fraud.features} features of a user were tried, each from above and from below, and the best rules are "
     yield "shown; cuts are set on the units that they are judged by, so rules look better here than they would be. No "

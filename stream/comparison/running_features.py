@@ -24,7 +24,9 @@ def running_features(of: Behaviour, utc_offset_ms: int = 0) -> dict[str, Floats]
 
 
 def _columns(of: Behaviour, utc_offset_ms: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    by_user, by_session = _Groups(of.user), _Groups(of.session)
+    # An event that names no session is one of its own: together they would join users
+    session = np.where(of.session == NONE, of.sessions + np.arange(len(of)), of.session)
+    by_user, by_session = _Groups(of.user), _Groups(session)
     time_secs = of.time_ms / _SEC_MS
     place = np.arange(len(of)) - by_user.start
 

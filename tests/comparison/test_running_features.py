@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,9 +87,10 @@ def test_another_future_changes_no_feature_before_it(
         )
 
 
-def test_another_user_changes_no_feature() -> None:
-    mine = [event("ann", 10.0 * k, NAMES[k % 4], f"item-{k % 3}", session_id="1") for k in range(12)]
-    theirs = [event("bob", 7.0 * k, NAMES[k % 4], f"item-{k % 5}", session_id="1") for k in range(20)]
-    alone, together = features(mine)[1], features(mine + theirs)[1]
+@pytest.mark.parametrize("session", ["1", None])
+def test_another_user_changes_no_feature(session: str | None) -> None:
+    mine = [event("bob", 10.0 * k, NAMES[k % 4], f"item-{k % 3}", session_id=session) for k in range(12)]
+    theirs = [event("ann", 7.0 * k, NAMES[k % 4], f"item-{k % 5}", session_id=session) for k in range(20)]
+    alone, together = features(mine)[1], features(theirs + mine)[1]  # theirs come first in the columns
     for name, column in alone.items():
-        np.testing.assert_allclose(column, together[name][:12], err_msg=name, atol=1e-9)
+        np.testing.assert_allclose(column, together[name][20:], err_msg=name, atol=1e-9)
