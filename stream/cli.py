@@ -11,6 +11,7 @@ import click
 from stream import __version__
 from stream.commands import INTERRUPTED
 from stream.commands.bench import bench
+from stream.commands.compare import compare
 from stream.commands.demo import demo
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
@@ -23,7 +24,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
-    ("Develop with it", (broker, bench)),
+    ("Develop with it", (broker, bench, compare)),
 )
 
 

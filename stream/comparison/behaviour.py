@@ -93,9 +93,7 @@ def read(events: Iterable[ShopEvent]) -> Reading:
     """Read a stream in any order. About 2 us an event; an unreadable record is counted, and passed over."""
     decode = msgspec.json.Decoder(_Event).decode
     users, sessions, items, categories = Codes(), Codes(), Codes(), Codes()
-    columns = [array("q") for _ in range(7)]
-    add_user, add_time, add_session, add_name, add_item, add_category, add_id = (c.append for c in columns)
-    prices, labelled = array("d"), array("b")
+    numbers, prices = array("q"), array("d")  # a row after the other: one call an event is the fastest way
     unreadable = 0
     for event in events:
         try:
@@ -110,16 +108,22 @@ def read(events: Iterable[ShopEvent]) -> Reading:
             unreadable += 1
             continue
         for number, line in enumerate(lines):
-            add_user(users[e.user_id])
-            add_time(time_ms)
-            add_session(NONE if e.session_id is None else sessions[e.user_id, e.session_id])
-            add_name(name)
-            add_item(NONE if line.item_id is None else items[line.item_id])
-            add_category(NONE if line.item_category is None else categories[line.item_category])
-            add_id(hash(e.event_id) + number)
-            prices.append(amounts[number])
-            labelled.append(event.label is not None)
-    user, time_ms_, session, name_, item, category, ids = (np.array(column, np.int64) for column in columns)
+            numbers.extend(
+                (
+                    users[e.user_id],
+                    time_ms,
+                    NONE if e.session_id is None else sessions[e.user_id, e.session_id],
+                    name,
+                    NONE if line.item_id is None else items[line.item_id],
+                    NONE if line.item_category is None else categories[line.item_category],
+                    event.label is not None,
+                    hash(e.event_id) + number,
+                )
+            )
+        prices.extend(amounts)
+    user, time_ms_, session, name_, item, category, labelled, ids = np.ascontiguousarray(
+        np.array(numbers).reshape(-1, 8).T
+    )
     _, first = np.unique(ids, return_index=True)
     first.sort()
     order = first[np.lexsort((time_ms_[first], user[first]))]
@@ -131,8 +135,8 @@ def read(events: Iterable[ShopEvent]) -> Reading:
             name=name_[order],
             item=item[order],
             category=category[order],
-            price=np.array(prices, np.float64)[order],
-            labelled=np.array(labelled, bool)[order],
+            price=np.array(prices)[order],
+            labelled=labelled[order] > 0,
         ),
         unreadable=unreadable,
         repeated=len(user) - len(first),

@@ -1,7 +1,7 @@
 """What an analyst would look at to find fraud: features of a user, and of a session. Pure.
 
-A user's are those of all their events, and the highest and lowest of each session feature over their sessions. They
-may look at the whole of what was watched, as an analyst afterwards does; serving could not.
+A user's are those of all their events, then the highest and lowest of any of their sessions, and the highest of any
+clock hour. They may look at the whole of what was watched, as an analyst afterwards does; serving could not.
 """
 
 from __future__ import annotations
@@ -39,29 +39,34 @@ class Units:
     user: Ints  # [G] the user that each is, or is of
 
 
-def of_sessions(table: ShopTable, utc_offset_ms: int = 0) -> Units:
-    """A unit per session; events that name none are left out."""
+def units(table: ShopTable, utc_offset_ms: int = 0) -> tuple[Units, Units]:
+    """Users, and sessions; events that name no session count for their user only."""
     context = _context(table, utc_offset_ms)
-    order = np.argsort(table.session, kind="stable")
-    order = order[table.session[order] != NONE]
-    return _units(table.take(order), table.session[order], {name: column[order] for name, column in context.items()})
-
-
-def of_users(table: ShopTable, utc_offset_ms: int = 0) -> Units:
-    """A unit per user."""
-    users = _units(table, table.user, _context(table, utc_offset_ms))
-    sessions = of_sessions(table, utc_offset_ms)
-    order = np.argsort(sessions.user, kind="stable")
-    owners, starts = np.unique(sessions.user[order], return_index=True)
+    users = _units(table, table.user, context)
+    sessions = _regrouped(table, table.session, context)
+    hours = table.time_ms // _HOUR_MS
+    by_hour = _regrouped(table, table.user * (int(hours.max(initial=0)) + 1) + hours, context)
     features = users.features | _halves(table)
     features["sessions"] = np.bincount(sessions.user, minlength=len(users.user)).astype(float)
-    for name, column in sessions.features.items():
-        # fmax and fmin pass over NaN
-        for which, most in (("highest", np.fmax), ("lowest", np.fmin)):
-            worst = np.full(len(users.user), np.nan)
-            worst[owners] = most.reduceat(column[order], starts)
-            features[f"{which} of a session: {name}"] = worst
-    return Units(features, users.fraud, users.user)
+    for part, which, most, of in (
+        ("session", "highest", np.fmax, sessions),  # fmax and fmin pass over NaN
+        ("session", "lowest", np.fmin, sessions),
+        ("hour", "highest", np.fmax, by_hour),
+    ):
+        order = np.argsort(of.user, kind="stable")
+        owners, starts = np.unique(of.user[order], return_index=True)
+        for name, column in of.features.items():
+            extreme = np.full(len(users.user), np.nan)
+            extreme[owners] = most.reduceat(column[order], starts)
+            features[f"{which} of one {part}: {name}"] = extreme
+    return Units(features, users.fraud, users.user), sessions
+
+
+def _regrouped(table: ShopTable, group: Ints, context: Context) -> Units:
+    """A unit per group; events of none are left out."""
+    order = np.argsort(group, kind="stable")
+    order = order[group[order] != NONE]
+    return _units(table.take(order), group[order], {name: column[order] for name, column in context.items()})
 
 
 def _context(table: ShopTable, utc_offset_ms: int) -> Context:
@@ -82,8 +87,8 @@ def _context(table: ShopTable, utc_offset_ms: int) -> Context:
         found[f"new {field}"] = young & (first_ms - since_ms >= _NEW_MS)
         found[f"new {field} at purchase"] = found[f"new {field}"] & (table.name == _PURCHASE)
     for field, codes in table.ids.items():
-        pairs = np.unique(np.column_stack([codes, table.user]), axis=0)
-        sharing = np.bincount(pairs[pairs[:, 0] != NONE, 0], minlength=1)
+        width = int(table.user.max(initial=0)) + 1
+        sharing = np.bincount(np.unique(codes[codes != NONE] * width + table.user[codes != NONE]) // width, minlength=1)
         found[f"users with the same {field}"] = np.where(codes == NONE, np.nan, sharing[codes])
     return found
 

@@ -83,4 +83,5 @@ def per(of: Floats, by: Floats) -> Floats:
 
 
 def starts_of(group: Ints) -> Ints:
-    return np.flatnonzero(np.append(True, np.diff(group) != 0))
+    """[G] where each group begins, in groups one after the other."""
+    return np.flatnonzero(np.append(True, np.diff(group) != 0)[: len(group)])

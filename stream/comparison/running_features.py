@@ -24,7 +24,9 @@ def running_features(of: Behaviour, utc_offset_ms: int = 0) -> dict[str, Floats]
 
 
 def _columns(of: Behaviour, utc_offset_ms: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    by_user, by_session = _Groups(of.user), _Groups(of.session)
+    # An event that names no session is one of its own: together they would join users
+    session = np.where(of.session == NONE, of.sessions + np.arange(len(of)), of.session)
+    by_user, by_session = _Groups(of.user), _Groups(session)
     time_secs = of.time_ms / _SEC_MS
     place = np.arange(len(of)) - by_user.start
 
@@ -50,7 +52,9 @@ def _columns(of: Behaviour, utc_offset_ms: int) -> Iterator[tuple[str, NDArray[A
     yield "gap_secs", gap
     yield "gap_before_secs", by_user.previous(gap)
     yield "log_gap_mean", by_user.mean(log_gap)
-    yield "log_gap_spread", np.sqrt(np.maximum(by_user.mean(log_gap**2) - by_user.mean(log_gap) ** 2, 0))
+    # Under 1e-9 is rounding: the sums run over all users
+    variance = np.round(by_user.mean(log_gap**2) - by_user.mean(log_gap) ** 2, 9)
+    yield "log_gap_spread", np.sqrt(np.maximum(variance, 0))
     yield "first_event_secs", time_secs - time_secs[by_user.start]
     yield "session_secs", np.where(of.session == NONE, np.nan, time_secs - time_secs[by_session.start])
     yield "sessions", by_user.so_far(by_session.first & (of.session != NONE))

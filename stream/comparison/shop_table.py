@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from stream.comparison.behaviour import NONE, Codes, Floats, Ints, epoch_ms
 from stream.events import ACTIONS, PURCHASE_NAMES
@@ -60,10 +61,9 @@ class ShopTable:
 def read(events: Iterable[ShopEvent]) -> ShopTable:
     """Read a stream in any order. An event that came before is passed over, as is what is no shop event."""
     users, sessions, items, categories, terms, kinds = (Codes() for _ in range(6))
-    columns = {name: array("q") for name in ("user", "time_ms", "session", "name", "item", "category", "term")}
-    amounts = {name: array("d") for name in ("price", "value", "quantity", "lines")}
-    coupon, fraud = array("q"), array("q")
+    numbers, amounts = array("q"), array("d")  # a row after the other: one call an event is the fastest way
     ids: dict[str, tuple[Codes, array[int], array[int]]] = {}  # field -> codes, rows that have it, their codes
+    row = 0
     seen: set[str] = set()
     for event in events:
         try:
@@ -76,33 +76,47 @@ def read(events: Iterable[ShopEvent]) -> ShopTable:
         if event_id in seen:
             continue
         seen.add(event_id)
-        row = len(fraud)
         line = e["items"][0] if e.get("items") else e
-        for field, value in (
-            ("user", users[user_id]),
-            ("time_ms", time_ms),
-            ("session", _code(sessions, (user_id, e["session_id"]) if e.get("session_id") is not None else None)),
-            ("name", name),
-            ("item", _code(items, line.get("item_id"))),
-            ("category", _code(categories, line.get("item_category"))),
-            ("term", _code(terms, e.get("search_term"))),
-        ):
-            columns[field].append(value)
-        for field, amount in zip(amounts, facts, strict=True):
-            amounts[field].append(amount)
-        coupon.append(bool(e.get("coupon") or line.get("coupon")))
-        fraud.append(NONE if event.label is None else kinds[str(orjson.loads(event.label)["fraud"])])
-        for field, value in e.items():
-            if _is_id(field) and value is not None:
-                codes, rows, found = ids.setdefault(field, (Codes(), array("q"), array("q")))
+        session_id = e.get("session_id")
+        numbers.extend(
+            (
+                users[user_id],
+                time_ms,
+                NONE if session_id is None else sessions[user_id, session_id],
+                name,
+                _code(items, line.get("item_id")),
+                _code(categories, line.get("item_category")),
+                _code(terms, e.get("search_term")),
+                bool(e.get("coupon") or line.get("coupon")),
+                NONE if event.label is None else kinds[str(orjson.loads(event.label)["fraud"])],
+            )
+        )
+        amounts.extend(facts)
+        for field, content in e.items():
+            if _is_id(field) and content is not None:
+                if field not in ids:
+                    ids[field] = (Codes(), array("q"), array("q"))
+                codes, rows, found = ids[field]
                 rows.append(row)
-                found.append(codes[value])
-    plain: dict[str, Any] = {field: np.array(column) for field, column in (columns | amounts).items()}
+                found.append(codes[content])
+        row += 1
+    user, time_ms_, session, name_, item, category, term, coupon, fraud = _columns(numbers, 9)
+    price, value, quantity, lines = _columns(amounts, 4)
     table = ShopTable(
-        **plain,
-        coupon=np.array(coupon, np.int64),
-        fraud=np.array(fraud, np.int64),
-        ids={field: _scattered(rows, found, len(fraud)) for field, (_, rows, found) in ids.items()},
+        user=user,
+        time_ms=time_ms_,
+        session=session,
+        name=name_,
+        item=item,
+        category=category,
+        term=term,
+        price=price,
+        value=value,
+        quantity=quantity,
+        lines=lines,
+        coupon=coupon,
+        fraud=fraud,
+        ids={field: _scattered(rows, found, row) for field, (_, rows, found) in ids.items()},
         kinds=tuple(str(kind) for kind in kinds),
     )
     return table.take(np.lexsort((table.time_ms, table.user)))
@@ -129,6 +143,11 @@ def _is_id(field: str) -> bool:
 
 def _code(codes: Codes, value: object) -> int:
     return NONE if value is None else codes[value]
+
+
+def _columns(rows: array[Any], width: int) -> NDArray[Any]:
+    """[width, N] of rows that lie one after the other."""
+    return np.ascontiguousarray(np.array(rows).reshape(-1, width).T)
 
 
 def _scattered(rows: array[int], codes: array[int], length: int) -> Ints:

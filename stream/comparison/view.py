@@ -14,7 +14,9 @@ import numpy as np
 from stream.comparison.behaviour import NONE, Behaviour
 from stream.events import ACTIONS
 
-_SEC_MS, _WEEK_MS = 1000, 7 * 86_400_000
+_SEC_MS, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000
+_WEEK_MS = 7 * _DAY_MS
+_LEEWAY_MS = _HOUR_MS  # by which the first and the last event of a simulation may miss its start and end
 SESSION_PAUSE_MS = 30 * 60_000  # where a side names no sessions; Google Analytics' own
 # The least count that counts as the recording's own limit: a few users fall below it once comments are left out.
 _LEAST_PERCENTILE = 5
@@ -26,6 +28,7 @@ class View:
 
     real: Behaviour
     simulated: Behaviour
+    stretch_ms: tuple[int, int]  # of simulated time: from, and to (epoch ms, not included)
     steps: Sequence[str]  # what was done, a sentence each
 
 
@@ -34,33 +37,42 @@ def comparable(
     simulated: Behaviour,
     *,
     warm_up_ms: int,
-    real_utc_offset_ms: int = 0,
-    simulated_utc_offset_ms: int = 0,
+    shift_ms: int = 0,
+    clock: bool = True,
 ) -> View:
-    """Restrict both to what the recording has. Raises ValueError, in words, where nothing is left of a side."""
+    """Restrict both to what the recording has.
+
+    `shift_ms` is the recording's offset from UTC less the simulation's. Without a `clock`, and so without users, a
+    recording is its sessions: each is taken for a user of its own, on both sides.
+
+    Raises ValueError, in words, where nothing is left of a side.
+    """
     steps = []
+    _refuse_empty(real, simulated)
+    if not clock:
+        real, simulated = by_sessions(real), by_sessions(simulated)
+        steps.append("The recording has neither users nor a clock: on both sides each session stands for itself.")
+    stretch_ms = _stretch(real, simulated, warm_up_ms=warm_up_ms, shift_ms=shift_ms, clock=clock)
+    simulated = simulated.take((simulated.time_ms >= stretch_ms[0]) & (simulated.time_ms < stretch_ms[1]))
+    _refuse_empty(real, simulated)
+    hours, warm_up = np.diff(stretch_ms)[0] / _HOUR_MS, f"{warm_up_ms / _DAY_MS:g} days"
+    steps.append(
+        f"{hours:.1f} h of simulated time, as long as the recording, from its weekday and hour on, after {warm_up} or "
+        "more of warm-up."
+        if clock
+        else f"{hours:.1f} h of simulated time, after {warm_up} of warm-up."
+    )
     in_real = np.unique(real.name)
     names = np.intersect1d(in_real, simulated.name)
+    if not len(names):
+        raise ValueError(
+            f"expected event names of both sides, got {', '.join(ACTIONS[code] for code in in_real)} in the recording "
+            f"and {', '.join(ACTIONS[code] for code in np.unique(simulated.name))} in the simulation"
+        )
     real, simulated = real.take(np.isin(real.name, names)), simulated.take(np.isin(simulated.name, names))
     steps.append(f"Event names of both sides only: {', '.join(ACTIONS[code] for code in names)}.")
     if only_real := [ACTIONS[code] for code in np.setdiff1d(in_real, names)]:
         steps.append(f"The simulation has none of {', '.join(only_real)}: left out.")
-    _refuse_empty(real, simulated)
-
-    start_ms, end_ms = stretch(
-        real, simulated, warm_up_ms=warm_up_ms, shift_ms=real_utc_offset_ms - simulated_utc_offset_ms
-    )
-    length_ms = int(real.time_ms.max() - real.time_ms.min()) + 1
-    if end_ms - start_ms < length_ms:
-        raise ValueError(
-            f"simulated: expected {length_ms / 3.6e6:.1f} h after {warm_up_ms / 8.64e7:g} days of warm-up, from the "
-            f"recording's weekday and hour on, got {(end_ms - start_ms) / 3.6e6:.1f} h"
-        )
-    simulated = simulated.take((simulated.time_ms >= start_ms) & (simulated.time_ms < end_ms))
-    steps.append(
-        f"{length_ms / 3.6e6:.1f} h of simulated time from the recording's own weekday and hour on, after at least "
-        f"{warm_up_ms / 8.64e7:g} days of warm-up."
-    )
     if not (real.time_ms % _SEC_MS).any():
         simulated = dataclasses.replace(simulated, time_ms=simulated.time_ms // _SEC_MS * _SEC_MS)
         steps.append("Simulated times are cut to whole seconds, as the recording's are.")
@@ -77,23 +89,36 @@ def comparable(
         f"has, but for {_LEAST_PERCENTILE} % of it at most."
     )
     _refuse_empty(real, simulated)
-    return View(real, simulated, steps)
+    return View(real, simulated, stretch_ms, steps)
 
 
-def stretch(real: Behaviour, simulated: Behaviour, *, warm_up_ms: int, shift_ms: int = 0) -> tuple[int, int]:
-    """From and to (epoch ms, not included) of the simulated time that is compared.
+def _stretch(real: Behaviour, simulated: Behaviour, *, warm_up_ms: int, shift_ms: int, clock: bool) -> tuple[int, int]:
+    """As long as the recording, and at the same place of the local week; without a clock, all that is warmed up.
 
-    As long as the recording, and at the same place of the local week; `shift_ms` is the recording's offset from UTC
-    less the simulation's. Shorter where the simulation ends before.
+    Raises ValueError where the simulation ends before.
     """
-    real_start = int(real.time_ms.min()) + shift_ms
-    earliest = int(simulated.time_ms.min()) + warm_up_ms
-    start_ms = earliest + (real_start - earliest) % _WEEK_MS
-    length_ms = int(real.time_ms.max() - real.time_ms.min()) + 1
-    # A simulation of just so long ends a little before its last moment, and its last event earlier still.
-    end_ms = start_ms + length_ms
-    last = int(simulated.time_ms.max())
-    return start_ms, end_ms if last >= end_ms - length_ms // 20 else last + 1
+    if not clock:
+        return int(simulated.time_ms.min()) + warm_up_ms, int(simulated.time_ms.max()) + 1
+    real_start_ms, earliest_ms = int(real.time_ms.min()) + shift_ms, int(simulated.time_ms.min()) + warm_up_ms
+    length_ms = int(np.ptp(real.time_ms)) + 1
+    # The first simulated event comes a little after the simulation's start: a start just missed is no week's wait
+    into_week_ms = (real_start_ms - earliest_ms) % _WEEK_MS
+    start_ms = earliest_ms + into_week_ms - (_WEEK_MS if into_week_ms > _WEEK_MS - _LEEWAY_MS else 0)
+    missing_ms = start_ms + length_ms - int(simulated.time_ms.max())
+    if missing_ms > _LEEWAY_MS:
+        raise ValueError(
+            f"simulation: expected {length_ms / _HOUR_MS:.1f} h from the recording's weekday and hour on, after "
+            f"{warm_up_ms / _DAY_MS:g} days of warm-up, got {missing_ms / _HOUR_MS:.1f} h too few"
+        )
+    return start_ms, start_ms + length_ms
+
+
+def by_sessions(of: Behaviour) -> Behaviour:
+    """The events that name a session, with each session as a user of its own."""
+    named = of.take(of.session != NONE)
+    order = np.argsort(named.session, kind="stable")
+    columns = {field.name: getattr(named, field.name)[order] for field in dataclasses.fields(named)}
+    return Behaviour(**columns | {"user": columns["session"]})
 
 
 def by_pauses(of: Behaviour, pause_ms: int = SESSION_PAUSE_MS) -> Behaviour:
