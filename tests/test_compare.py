@@ -65,7 +65,7 @@ def test_in_json_it_is_one_object_and_no_page(recording: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     made = json.loads(ended.stdout)
     assert made["recorded"]["name"] == "recording.parquet"
-    assert made["simulated"]["name"] == "seed 3, 1,500 users"
+    assert made["simulated"]["name"] == "scenario default, seed 3, 1,500 users"
     assert {row["figure"] for row in made["figures"]} >= {"Events per user", "Repeat rate of a user"}
     assert len(made["buyers"]) == 5
     assert not (recording.parent / "report.html").exists()

@@ -13,16 +13,24 @@ import click
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream.replay import Layout
+    from stream.replay.formats import Format
     from stream.shop_event import ShopEvent
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("compare", short_help="how near simulated shoppers are to recorded ones")
 @click.argument("file", type=_FILE)
-@click.option("--format", "layout", type=click.Choice(["taobao", "jdata"]), help="[the one whose columns FILE has]")
+@click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")
+@click.option(
+    "--scenario",
+    "name_or_path",
+    default="default",
+    metavar="NAME|FILE",
+    help="Whose shoppers, as of `simulate`. [default]",
+)
 @click.option(
     "--simulated", type=_FILE, multiple=True, help="Events as JSON lines, instead of a simulation; repeatable."
 )
@@ -31,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--users", type=click.IntRange(1), default=20_000, help="Of the simulation. [20000]")
 @click.option("--warm-up-days", type=click.FloatRange(0), default=14.0, help="Simulated before what is compared. [14]")
 @click.option("--utc-offset", type=float, default=0.0, metavar="HOURS", help="Local time of FILE less UTC. [0]")
-@click.option("--simulated-utc-offset", type=float, default=1.0, metavar="HOURS", help="And of the simulation. [1]")
+@click.option("--simulated-utc-offset", type=float, metavar="HOURS", help="And of --simulated. [the scenario's]")
 @click.option("--with-fraud", is_flag=True, help="Compare the behaviour of users with fraud labels too.")
 @click.option("--figures-only", is_flag=True, help="Leave out buyers and fraud, which take the longest.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[report.html; none with --json]")
@@ -39,14 +47,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def compare(
     *,
     file: Path,
-    layout: Layout | None,
+    format_name: Format | None,
+    name_or_path: str,
     simulated: tuple[Path, ...],
     labels: Path | None,
     seed: int,
     users: int,
     warm_up_days: float,
     utc_offset: float,
-    simulated_utc_offset: float,
+    simulated_utc_offset: float | None,
     with_fraud: bool,
     figures_only: bool,
     out: Path | None,
@@ -59,16 +68,20 @@ def compare(
 
     \b
       behaviour-stream compare recording.parquet
-      behaviour-stream compare recording.parquet --users 50000 --out shop.html
+      behaviour-stream compare recording.parquet --scenario jdata --out shop.html
       behaviour-stream compare recording.parquet --simulated events.jsonl --json
     """
     out = out or (None if as_json else Path("report.html"))
     if out is not None and importlib.util.find_spec("matplotlib") is None:  # before minutes of work
         raise SettingsError(f"{out}: pictures need matplotlib: pip install 'behaviour-stream[report]'")
     from stream.comparison import behaviour, streams, words
+    from stream.simulator import scenario
 
+    shop = scenario.load(name_or_path)
+    if simulated_utc_offset is None:
+        simulated_utc_offset = shop.shop.utc_offset_hours
     _say(f"Reading {file}.")
-    recorded_events, clock = _recorded(file, layout)
+    recorded_events, clock = _recorded(file, format_name)
     how = streams.How(
         clock=clock,
         warm_up_ms=round(warm_up_days * _DAY_MS),
@@ -87,11 +100,13 @@ def compare(
         made_by = ", ".join(path.name for path in simulated)
         events = list(read_lines(simulated, labels))
     else:
-        made_by = f"seed {seed}, {users:,} users"
+        made_by = f"scenario {name_or_path}, seed {seed}, {users:,} users"
+        from stream.simulator.simulate import simulate
+
         time_ms = recorded.behaviour.time_ms + how.shift_ms
         start_ms, end_ms = int(time_ms.min()) - how.warm_up_ms, int(time_ms.max()) + 1
         _say(f"Simulating {(end_ms - start_ms) / _DAY_MS:.1f} days of {users:,} users.")
-        events = list(_simulated(seed=seed, users=users, start_ms=start_ms, end_ms=end_ms))
+        events = list(simulate(shop, seed=seed, users=users, start_ms=start_ms, end_ms=end_ms))
     try:
         compared = streams.compare(recorded, events, how, _say)
     except ValueError as error:
@@ -109,19 +124,12 @@ def compare(
     return 0
 
 
-def _recorded(file: Path, layout: Layout | None) -> tuple[Iterable[ShopEvent], bool]:
-    """The real side, and whether it has users and a clock."""
-    from stream.replay import read_parquet
+def _recorded(file: Path, format_name: Format | None) -> tuple[Iterable[ShopEvent], bool]:
+    """The real side, and whether it has users and a clock: JD's sessions have neither."""
+    from stream.replay import open_recording
 
-    recording = read_parquet(file, layout)
-    return recording, str(recording.layout) != "jd"  # JD's sessions have neither
-
-
-def _simulated(*, seed: int, users: int, start_ms: int, end_ms: int) -> Iterable[ShopEvent]:
-    """The simulated side."""
-    from stream.simulator.shoppers import simulate
-
-    return simulate(seed=seed, users=users, start_ms=start_ms, end_ms=end_ms)
+    recording = open_recording(file, format_name)
+    return recording, recording.format != "jd"
 
 
 def _say(what: str) -> None:

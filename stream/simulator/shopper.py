@@ -14,6 +14,7 @@ from stream.simulator.rhythm import DAY_MS, HOUR_MS
 from stream.simulator.shop import Actor, Shop, payment, whereabouts
 
 _FAVOURITES = 3
+_PACE_SPREAD = 0.35
 _CART_KEPT_MS = 3 * DAY_MS
 _REFUND_DAYS_MEDIAN = 4.0
 _ONE_TIME_SHARE = 0.2  # of shoppers whose wallet shows a new payment id each time
@@ -43,6 +44,7 @@ class Shopper:
         a_day = numbers.sessions_per_day_median * math.exp(numbers.sessions_per_day_spread * rng.gauss(0, 1))
         self._per_ms = min(a_day, numbers.sessions_per_day_max) / DAY_MS
         self.propensity = rng.gauss(0, numbers.propensity_spread)  # in standard deviations of readiness
+        self.pace = _PACE_SPREAD * rng.gauss(0, 1)  # log of how long they stay at a page, in proportion to others
         self.favourites = [shop.catalogue.any_category(rng) for _ in range(_FAVOURITES)]
         self.price_level = rng.gauss(0, 1)
         self.business = rng.random() < numbers.business_share
