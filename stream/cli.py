@@ -12,6 +12,7 @@ from stream import __version__
 from stream.commands import INTERRUPTED
 from stream.commands.bench import bench
 from stream.commands.demo import demo
+from stream.commands.doctor import doctor
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.traffic import replay, simulate
 from stream.commands.watch import watch
@@ -20,7 +21,7 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, worker)),
+    ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Develop with it", (broker, bench)),
 )

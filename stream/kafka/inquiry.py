@@ -1,0 +1,321 @@
+"""What a broker tells of itself and of our rights, by requests that change nothing.
+
+aiokafka lacks some of them, or the versions in which they say enough; their layouts are Kafka's own (kafka.apache.org,
+"Protocol").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    InvalidTransactionTimeout,
+    KafkaError,
+    NoError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
+from aiokafka.protocol.admin import ApiVersionRequest, DescribeGroupsResponse_v3
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v8
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    InitProducerIdRequest,
+    TxnOffsetCommitRequest,
+)
+from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+# What a worker sends, and from which version on it can: transactions and record batches came with 0.11.
+_NEEDED: Sequence[tuple[type[Request[Any]], int]] = (
+    (ProduceRequest, 3),
+    (FetchRequest, 4),
+    (OffsetRequest, 2),
+    (MetadataRequest, 1),
+    (FindCoordinatorRequest, 1),
+    *((request, 0) for request in (OffsetFetchRequest, JoinGroupRequest, SyncGroupRequest, HeartbeatRequest)),
+    *((request, 0) for request in (LeaveGroupRequest, InitProducerIdRequest, AddPartitionsToTxnRequest)),
+    *((request, 0) for request in (AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest)),
+)  # fmt: skip
+
+_GROUP, _TRANSACTION = 0, 1  # kinds of coordinators
+_COORDINATOR_SECS, _RETRY_SECS = 5.0, 0.2  # a broker makes its topic of groups when it is first asked for one
+_NOT_SAID = -(2**31)  # rights, from a broker that was not asked for them
+_NEVER_MS = 2**50  # a timestamp that no broker's limit takes: 35,000 years on
+
+
+class Operation(IntEnum):
+    """The number of a right is its bit in `operations`."""
+
+    READ = 3
+    WRITE = 4
+    DESCRIBE = 8
+    DESCRIBE_CONFIGS = 10
+
+
+def allows(operations: int, operation: Operation) -> bool:
+    """Whether these rights have that one in them."""
+    return bool(operations >> operation & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """`leader` is -1 where there is none."""
+
+    number: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that is there; `operations` are our rights, None where the broker does not say."""
+
+    partitions: tuple[Partition, ...]
+    operations: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group; `operations` as of a topic."""
+
+    members: int
+    operations: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The broker's clock is ahead of ours by something between these (ms, negative: it is behind)."""
+
+    least_ms: int
+    most_ms: int
+
+
+async def missing_requests(client: AIOKafkaClient, node: int) -> list[str]:
+    """What a worker sends and this broker does not take, in versions that the client has."""
+    answer = await client.send(node, ApiVersionRequest())
+    there = {key: (least, most) for key, least, most in answer.api_versions}
+    missing = []
+    for request, since in _NEEDED:
+        least, most = there.get(request.API_KEY, (0, -1))
+        if not any(max(least, since) <= version.API_VERSION <= most for version in request._CLASSES):
+            missing.append(request.__name__.removesuffix("Request"))
+    return missing
+
+
+async def describe_topics(client: AIOKafkaClient, names: Iterable[str]) -> dict[str, Topic]:
+    """Those of these topics that are there and that we may see."""
+    answer = await client.send(_any_node(client), _DescribeTopics(list(names)))
+    found = {}
+    for topic in answer.to_object()["topics"]:
+        if topic["error_code"] == NoError.errno or topic["partitions"]:
+            said = topic["operations"]
+            partitions = sorted(topic["partitions"], key=lambda partition: int(partition["partition"]))
+            found[topic["topic"]] = Topic(
+                tuple(
+                    Partition(p["partition"], p["leader"], tuple(p["replicas"]), tuple(p["isr"])) for p in partitions
+                ),
+                None if said == _NOT_SAID else said,
+            )
+    return found
+
+
+async def describe_group(client: AIOKafkaClient, name: str) -> Group:
+    """A group, also one that has never been: it has no members then. KafkaError where it is refused."""
+    coordinator = await _coordinator(client, _GROUP, name)
+    answer = await client.send(coordinator, _DescribeGroup(name))
+    (group,) = answer.to_object()["groups"]
+    if group["error_code"]:
+        raise for_code(group["error_code"])()
+    said = group["authorized_operations"]
+    return Group(len(group["members"]), None if said == _NOT_SAID else said)
+
+
+async def committed_offsets(client: AIOKafkaClient, group: str) -> dict[tuple[str, int], int]:
+    """All offsets that the group has committed."""
+    coordinator = await _coordinator(client, _GROUP, group)
+    answer = await client.send(coordinator, OffsetFetchRequest(group, None))
+    if answer.error_code:
+        raise for_code(answer.error_code)()
+    return {
+        (topic, partition): offset
+        for topic, partitions in answer.topics
+        for partition, offset, _, code in partitions
+        if not code and offset >= 0
+    }
+
+
+async def may_use_transactional_id(client: AIOKafkaClient, transactional_id: str) -> bool:
+    """Whether we may write under this id.
+
+    Asked with a timeout of 0 ms, which Kafka refuses after it has looked at the rights and before it looks at the id:
+    whoever has it is not fenced, and an id that never was does not come to be.
+    """
+    try:
+        coordinator = await _coordinator(client, _TRANSACTION, transactional_id)
+    except TransactionalIdAuthorizationFailed:
+        return False
+    answer = await client.send(coordinator, InitProducerIdRequest(transactional_id, 0))
+    error = for_code(answer.error_code)
+    if error is TransactionalIdAuthorizationFailed:
+        return False
+    if error is not InvalidTransactionTimeout:
+        raise error(f"{transactional_id}: expected a refusal of the timeout of 0 ms")
+    return True
+
+
+async def read_clock(
+    client: AIOKafkaClient, topic: str, partition: int, leader: int, after_max_ms: int
+) -> ClockReading:
+    """The broker's clock, from a batch that it refuses as a whole and of which it says what it disliked.
+
+    The topic must be compacted, with CreateTime, and refuse timestamps more than `after_max_ms` ahead of the broker's
+    clock. The first record has no key, which no compacted topic takes, so that nothing is ever written. The others
+    have timestamps around the limit: which of them are refused too tells where the limit is, and so the clock.
+    KafkaError where it refuses for another reason.
+    """
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    before_ms = _now_ms()
+    batch.append(0, before_ms, None, b"", [])
+    for number, ahead_ms in enumerate(_AHEAD_MS, 1):
+        batch.append(number, before_ms + after_max_ms + ahead_ms, b"", b"", [])
+    batch.append(len(_AHEAD_MS) + 1, _NEVER_MS, b"", b"", [])
+    answer = await client.send(leader, _RefusedBatch(topic, partition, bytes(batch.build())))
+    took_ms = _now_ms() - before_ms
+    ((_, ((_, code, _, _, _, errors, text),)),) = answer.topics
+    refused = {number for number, _ in errors}
+    if not {0, len(_AHEAD_MS) + 1} <= refused:
+        raise (for_code(code) if code else KafkaError)(text or "its answer does not say which records it refuses")
+    taken = [ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number not in refused]
+    above = [ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number in refused]
+    # Its clock stood there at some moment between our question and its answer.
+    return ClockReading(max(taken, default=-_NEVER_MS) - took_ms, min(above, default=_NEVER_MS))
+
+
+# By 10 ms near nothing, by 50 to two seconds, then by a tenth of each to 12 days.
+_STEPS_MS = (*range(0, 200, 10), *range(200, 2_000, 50), *(int(2_000 * 1.1**n) for n in range(140)))
+_AHEAD_MS = tuple(sorted({sign * step for step in _STEPS_MS for sign in (-1, 1)}))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+async def _coordinator(client: AIOKafkaClient, kind: int, key: str) -> int:
+    """The broker that keeps a group or transactional id, once it has made or loaded the topic that it keeps them in."""
+    deadline = time.monotonic() + _COORDINATOR_SECS
+    while True:
+        try:
+            return int(await client.coordinator_lookup(kind, key))
+        except GroupCoordinatorNotAvailableError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_RETRY_SECS)
+
+
+def _any_node(client: AIOKafkaClient) -> int:
+    return int(client.get_random_node())
+
+
+class _TopicsAnswer(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 3
+    API_VERSION = 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", Array(("node_id", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
+        ("cluster_id", String()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String()),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("operations", Int32),
+            ),
+        ),
+        ("cluster_operations", Int32),
+    )
+
+
+class _TopicsQuestion(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 8
+    RESPONSE_TYPE = _TopicsAnswer
+    SCHEMA = Schema(
+        ("topics", Array(String())),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_operations", Boolean),
+        ("include_topic_operations", Boolean),
+    )
+
+
+class _DescribeTopics(Request[_TopicsQuestion]):  # type: ignore[misc]
+    """Metadata with our rights: Kafka 2.3 and newer."""
+
+    API_KEY = 3
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[_TopicsQuestion]) -> _TopicsQuestion:
+        return request_struct_class(self._names, False, False, True)
+
+
+class _GroupQuestion(RequestStruct):  # type: ignore[misc]
+    API_KEY = 15
+    API_VERSION = 3
+    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka's own question of this version is read with the layout of v2
+    SCHEMA = Schema(("groups", Array(String())), ("include_operations", Boolean))
+
+
+class _DescribeGroup(Request[_GroupQuestion]):  # type: ignore[misc]
+    """A group with our rights: Kafka 2.3 and newer."""
+
+    API_KEY = 15
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def build(self, request_struct_class: type[_GroupQuestion]) -> _GroupQuestion:
+        return request_struct_class([self._name], True)
+
+
+class _RefusedBatch(Request[ProduceRequest_v8]):  # type: ignore[misc]
+    """A batch whose records are refused one by one: Kafka 2.4 and newer."""
+
+    API_KEY = 0
+
+    def __init__(self, topic: str, partition: int, batch: bytes) -> None:
+        self._topics = [(topic, [(partition, batch)])]
+
+    def build(self, request_struct_class: type[ProduceRequest_v8]) -> ProduceRequest_v8:
+        return request_struct_class(None, 1, 3_000, self._topics)
