@@ -59,7 +59,7 @@ def check_disk(settings: Settings, need: Need) -> list[Finding]:
         what += ", in use by a worker"
     free = shutil.disk_usage(there).free
     needed = (need.rows_at_most or 0) * _ROW_BYTES
-    found = f"{what}: {size(free)} free; {_users(need, needed)}"
+    found = f"{what}: {size(free)} free; 1.1 kB a user: {_users(need, needed)}"
     if free < needed + _DISK_SPARE_BYTES:
         return [Finding("disk", "warning", found, "make room, or set --data-dir to a larger disk")]
     return [Finding("disk", "ok", found)]
@@ -74,7 +74,7 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     most = _IDLE_BYTES + users + buffers
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
-        f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)} idle, up to {size(buffers)} of buffers with "
+        f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
         f"{plural(need.partitions, 'partition')}, and 1.1 kB a user: {_users(need, users)}"
     )
     if available < _IDLE_BYTES:
@@ -87,8 +87,8 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
 
 def _users(need: Need, needed: int) -> str:
     if need.rows_at_most is None:
-        return "how many users it must hold is not known without the changelog"
-    return f"at most {plural(need.rows_at_most, 'row')} in the changelog now, {size(needed)}"
+        return "how many there are is not known without the changelog"
+    return f"the changelog has {plural(need.rows_at_most, 'record')}, so {size(needed)} at most"
 
 
 def check_cpu(settings: Settings, need: Need) -> list[Finding]:

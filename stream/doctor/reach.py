@@ -51,7 +51,7 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient | None]:
-    """What is to be said of the brokers, and a client that is connected to one; None where none answers."""
+    """What is to be said of the brokers, and a client that is connected to them; None where it would not work."""
     try:
         hosts = [(host, port) for host, port, _ in collect_hosts(settings.bootstrap_servers, randomize=False)]
     except ValueError as error:
@@ -72,7 +72,11 @@ async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient
         )
         return _said_of({address: problem or silent for address, problem in problems.items()}, "error"), None
     took_ms = (time.monotonic() - started) * 1000
-    return [*_said_of(problems, "warning"), *await _of_the_cluster(client, settings.bootstrap_servers, took_ms)], client
+    findings = await _of_the_cluster(client, settings.bootstrap_servers, took_ms)
+    if any(finding.status == "error" for finding in findings):
+        await client.close()
+        return findings, None
+    return [*_said_of(problems, "warning"), *findings], client
 
 
 def _said_of(problems: Mapping[tuple[str, int], tuple[str, str] | None], status: Status) -> list[Finding]:

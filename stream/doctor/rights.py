@@ -28,9 +28,9 @@ async def check_rights(settings: Settings, cluster: Cluster) -> list[Finding]:
             f"the broker does not say what this client may do with {plural(len(silent), 'topic')} (Kafka before 2.3)"
         )
         return [Finding("rights", "skipped", found, "the worker will say so when it starts")]
-    seen = f"{plural(len(cluster.topics), 'topic')}, group {settings.app_id}, ids {' and '.join(ids) or 'none asked'}"
-    found = f"the broker lets this client do what a worker does ({seen}); ids between, and quotas, cannot be seen"
-    return [Finding("rights", "ok", found)]
+    found = f"the broker lets this client use {plural(len(cluster.topics), 'topic')}, group {settings.app_id}"
+    found += f", transactional ids {' and '.join(ids)}" if ids else ""
+    return [Finding("rights", "ok", f"{found}; ids in between, and quotas, cannot be seen")]
 
 
 def _of_topics(settings: Settings, cluster: Cluster) -> list[str]:

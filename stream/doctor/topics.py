@@ -87,23 +87,15 @@ async def check_partitions(settings: Settings, cluster: Cluster) -> list[Finding
     if behind:
         found = f"not all replicas in sync: {_listed(behind)}"
         findings.append(Finding("partitions", "warning", found, "look at the brokers that have the others"))
-    if not findings:
-        findings.append(Finding("partitions", "ok", f"all {len(every)} have a leader and all their replicas in sync"))
-    return [*findings, *_of_workers(settings, cluster)]
-
-
-def _of_workers(settings: Settings, cluster: Cluster) -> Iterator[Finding]:
     shared = [len(cluster.topics[name].partitions) for name in settings.source_topics if name in cluster.topics]
-    if not shared:
-        return
     here = cpus()
-    found = f"{plural(min(shared), 'partition')} to share, {plural(here, 'CPU')} here"
-    if min(shared) < here:
-        found += ": at most that many workers score, each on one CPU"
-        to_do = "enough? leave it; else make topics with more partitions before users have state"
-        yield Finding("partitions", "warning", found, to_do)
-    else:
-        yield Finding("partitions", "ok", found)
+    if shared and min(shared) < here:
+        found = f"{plural(min(shared), 'partition')} to share: of {plural(here, 'CPU')} here, only as many can score"
+        to_do = "leave it, or make topics with more partitions before users have state"
+        findings.append(Finding("partitions", "warning", found, to_do))
+    whole = f"all {len(every)} have a leader, and all their replicas in sync; "
+    share = f"{min(shared, default=0)} to share among workers, {plural(here, 'CPU')} here"
+    return findings or [Finding("partitions", "ok", whole + share)]
 
 
 def _listed(names: list[str]) -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
     InvalidTransactionTimeout,
     KafkaError,
     NoError,
@@ -41,6 +40,8 @@ from aiokafka.protocol.transaction import (
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+T = TypeVar("T")
+
 # What a worker sends, and from which version on it can: transactions and record batches came with 0.11.
 _NEEDED: Sequence[tuple[type[Request[Any]], int]] = (
     (ProduceRequest, 3),
@@ -54,7 +55,7 @@ _NEEDED: Sequence[tuple[type[Request[Any]], int]] = (
 )  # fmt: skip
 
 _GROUP, _TRANSACTION = 0, 1  # kinds of coordinators
-_COORDINATOR_SECS, _RETRY_SECS = 5.0, 0.2  # a broker makes its topic of groups when it is first asked for one
+_SETTLE_SECS, _RETRY_SECS = 5.0, 0.2  # a broker makes its topic of groups when it is first asked for one
 _NOT_SAID = -(2**31)  # rights, from a broker that was not asked for them
 _NEVER_MS = 2**50  # a timestamp that no broker's limit takes: 35,000 years on
 
@@ -138,27 +139,35 @@ async def describe_topics(client: AIOKafkaClient, names: Iterable[str]) -> dict[
 
 async def describe_group(client: AIOKafkaClient, name: str) -> Group:
     """A group, also one that has never been: it has no members then. KafkaError where it is refused."""
-    coordinator = await _coordinator(client, _GROUP, name)
-    answer = await client.send(coordinator, _DescribeGroup(name))
-    (group,) = answer.to_object()["groups"]
-    if group["error_code"]:
-        raise for_code(group["error_code"])()
-    said = group["authorized_operations"]
-    return Group(len(group["members"]), None if said == _NOT_SAID else said)
+
+    async def ask() -> Group:
+        coordinator = await client.coordinator_lookup(_GROUP, name)
+        answer = await client.send(coordinator, _DescribeGroup(name))
+        (group,) = answer.to_object()["groups"]
+        if group["error_code"]:
+            raise for_code(group["error_code"])()
+        said = group["authorized_operations"]
+        return Group(len(group["members"]), None if said == _NOT_SAID else said)
+
+    return await _settled(ask)
 
 
 async def committed_offsets(client: AIOKafkaClient, group: str) -> dict[tuple[str, int], int]:
     """All offsets that the group has committed."""
-    coordinator = await _coordinator(client, _GROUP, group)
-    answer = await client.send(coordinator, OffsetFetchRequest(group, None))
-    if answer.error_code:
-        raise for_code(answer.error_code)()
-    return {
-        (topic, partition): offset
-        for topic, partitions in answer.topics
-        for partition, offset, _, code in partitions
-        if not code and offset >= 0
-    }
+
+    async def ask() -> dict[tuple[str, int], int]:
+        coordinator = await client.coordinator_lookup(_GROUP, group)
+        answer = await client.send(coordinator, OffsetFetchRequest(group, None))
+        if answer.error_code:
+            raise for_code(answer.error_code)()
+        return {
+            (topic, partition): offset
+            for topic, partitions in answer.topics
+            for partition, offset, _, code in partitions
+            if not code and offset >= 0
+        }
+
+    return await _settled(ask)
 
 
 async def may_use_transactional_id(client: AIOKafkaClient, transactional_id: str) -> bool:
@@ -167,17 +176,19 @@ async def may_use_transactional_id(client: AIOKafkaClient, transactional_id: str
     Asked with a timeout of 0 ms, which Kafka refuses after it has looked at the rights and before it looks at the id:
     whoever has it is not fenced, and an id that never was does not come to be.
     """
+
+    async def ask() -> bool:
+        coordinator = await client.coordinator_lookup(_TRANSACTION, transactional_id)
+        answer = await client.send(coordinator, InitProducerIdRequest(transactional_id, 0))
+        error = for_code(answer.error_code)
+        if error is InvalidTransactionTimeout:
+            return True
+        raise error(f"{transactional_id}: expected a refusal of the timeout of 0 ms")
+
     try:
-        coordinator = await _coordinator(client, _TRANSACTION, transactional_id)
+        return await _settled(ask)
     except TransactionalIdAuthorizationFailed:
         return False
-    answer = await client.send(coordinator, InitProducerIdRequest(transactional_id, 0))
-    error = for_code(answer.error_code)
-    if error is TransactionalIdAuthorizationFailed:
-        return False
-    if error is not InvalidTransactionTimeout:
-        raise error(f"{transactional_id}: expected a refusal of the timeout of 0 ms")
-    return True
 
 
 async def read_clock(
@@ -190,22 +201,29 @@ async def read_clock(
     have timestamps around the limit: which of them are refused too tells where the limit is, and so the clock.
     KafkaError where it refuses for another reason.
     """
-    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
-    before_ms = _now_ms()
-    batch.append(0, before_ms, None, b"", [])
-    for number, ahead_ms in enumerate(_AHEAD_MS, 1):
-        batch.append(number, before_ms + after_max_ms + ahead_ms, b"", b"", [])
-    batch.append(len(_AHEAD_MS) + 1, _NEVER_MS, b"", b"", [])
-    answer = await client.send(leader, _RefusedBatch(topic, partition, bytes(batch.build())))
-    took_ms = _now_ms() - before_ms
-    ((_, ((_, code, _, _, _, errors, text),)),) = answer.topics
-    refused = {number for number, _ in errors}
-    if not {0, len(_AHEAD_MS) + 1} <= refused:
-        raise (for_code(code) if code else KafkaError)(text or "its answer does not say which records it refuses")
-    taken = [ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number not in refused]
-    above = [ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number in refused]
-    # Its clock stood there at some moment between our question and its answer.
-    return ClockReading(max(taken, default=-_NEVER_MS) - took_ms, min(above, default=_NEVER_MS))
+    last = len(_AHEAD_MS) + 1
+
+    async def ask() -> ClockReading:
+        batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+        before_ms = _now_ms()
+        batch.append(0, before_ms, None, b"", [])
+        for number, ahead_ms in enumerate(_AHEAD_MS, 1):
+            batch.append(number, before_ms + after_max_ms + ahead_ms, b"", b"", [])
+        batch.append(last, before_ms + _NEVER_MS, b"", b"", [])
+        answer = await client.send(leader, _RefusedBatch(topic, partition, bytes(batch.build())))
+        took_ms = _now_ms() - before_ms
+        ((_, ((_, code, _, _, _, errors, _),)),) = answer.topics
+        refused = {number for number, _ in errors}
+        if 0 not in refused:
+            raise for_code(code)()
+        if last not in refused:
+            raise KafkaError("it takes any timestamp")
+        taken = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number not in refused)
+        above = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number in refused)
+        # Its clock stood there at some moment between our question and its answer.
+        return ClockReading(max(taken, default=-_NEVER_MS) - took_ms, min(above, default=_NEVER_MS))
+
+    return await _settled(ask)
 
 
 # By 10 ms near nothing, by 50 to two seconds, then by a tenth of each to 12 days.
@@ -217,14 +235,14 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-async def _coordinator(client: AIOKafkaClient, kind: int, key: str) -> int:
-    """The broker that keeps a group or transactional id, once it has made or loaded the topic that it keeps them in."""
-    deadline = time.monotonic() + _COORDINATOR_SECS
+async def _settled(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask again, for a while, where the answer is that the broker is still making or loading what was asked for."""
+    deadline = time.monotonic() + _SETTLE_SECS
     while True:
         try:
-            return int(await client.coordinator_lookup(kind, key))
-        except GroupCoordinatorNotAvailableError:
-            if time.monotonic() > deadline:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(_RETRY_SECS)
 
