@@ -11,6 +11,7 @@ import click
 from stream import __version__
 from stream.commands import INTERRUPTED
 from stream.commands.bench import bench
+from stream.commands.completion import completion
 from stream.commands.demo import demo
 from stream.commands.doctor import doctor
 from stream.commands.service import broker, settings, topics, worker
@@ -24,6 +25,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Develop with it", (broker, bench)),
+    ("At the terminal", (completion,)),
 )
 
 

@@ -25,7 +25,7 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
-COMMANDS = ("demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "broker")
+COMMANDS = ("demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "broker", "completion")
 TIMEOUT_SECS = 60.0
 
 
