@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import ALL, setting_flags
+from stream.commands.options import ALL, json_flag, setting_flags
 from stream.settings import look_through
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _WIDTH = 80  # columns where there is no terminal
 
 
 @click.command("doctor", short_help="what a worker needs, and what is wrong with it")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: ok, findings.")
+@json_flag("one JSON object, with ok and findings")
 @click.option("--strict", is_flag=True, help="A warning ends with exit code 1 too.")
 @click.option(
     "--timeout-secs", type=click.FloatRange(0, min_open=True), default=15.0, help="For all of it together. [15]"
@@ -40,7 +40,7 @@ def doctor(as_json: bool, strict: bool, timeout_secs: float, **flags: str | None
     \b
       behaviour-stream doctor
       behaviour-stream doctor --device cuda --data-dir /var/lib/behaviour-stream
-      behaviour-stream doctor --json | jq '.findings[] | select(.status == "error")'
+      behaviour-stream doctor --json | jq -c '.findings[] | [.status, .name]'
     """
     import asyncio
     import logging

@@ -47,6 +47,15 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     return add
 
 
+def json_flag(what: str) -> Callable[[Command], Command]:
+    """`--json`, of a command whose result a machine may read: that goes to standard output, and all else does not."""
+
+    def add(command: Command) -> Command:
+        return click.option("--json", "as_json", is_flag=True, help=f"For machines: {what}.")(command)
+
+    return add
+
+
 def progress_flag(command: Command) -> Command:
     """`--progress` or `--no-progress`; left out: None."""
     return click.option(
