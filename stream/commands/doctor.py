@@ -66,10 +66,10 @@ def doctor(as_json: bool, strict: bool, timeout_secs: float, **flags: str | None
 def _lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
     for finding in findings:
         status = click.style(f"{finding.status:<{_STATUS}}", fg=_COLORS[finding.status])
-        first, *more = _wrapped(finding.found, width)
+        first, *more = _wrapped(finding.found, width - _STATUS - _NAME)
         yield f"{status}{finding.name:<{_NAME}}{first}"
         if finding.status != "ok" and finding.to_do:
-            more += _wrapped(f"-> {finding.to_do}", width)
+            more += _wrapped(f"-> {finding.to_do}", width - _STATUS - _NAME)
         yield from (" " * (_STATUS + _NAME) + line for line in more)
     yield ""
     yield from _summary(findings, width)
@@ -83,11 +83,9 @@ def _summary(findings: Sequence[Finding], width: int) -> Iterator[str]:
         return
     yield click.style(f"A worker cannot run as it should: {counts}. First:", bold=True)
     first = by_status["error"][0]
-    yield from textwrap.wrap(
-        f"{first.name}: {first.to_do or first.found}",
-        width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    for text in filter(None, (f"{first.name}: {first.found}", first.to_do and f"-> {first.to_do}")):
+        yield from (f"  {line}" for line in _wrapped(text, width - 2))
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width - _STATUS - _NAME, break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -54,8 +54,6 @@ def _unreadable(settings: Settings, cluster: Cluster) -> str | None:
     config = cluster.configs.get(settings.changelog_topic)
     if config is None or settings.changelog_topic not in cluster.topics:
         return "there is no changelog to ask about"
-    if config.get("cleanup.policy") != "compact":
-        return "the changelog is not compacted, so that asking might leave a record"
     if config.get("message.timestamp.type") != "CreateTime":
         return "the changelog does not keep timestamps as they are sent"
     if int(config.get("message.timestamp.after.max.ms", _NO_LIMIT_MS)) >= _NO_LIMIT_MS:

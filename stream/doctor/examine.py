@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-
-from aiokafka.client import AIOKafkaClient
+from typing import TypeVar
 
 from stream.doctor import learned
 from stream.doctor.clock import check_clock
@@ -19,6 +18,8 @@ from stream.doctor.topics import check_durability, check_partitions, check_topic
 from stream.doctor.waiting import check_waiting
 from stream.errors import SettingsError
 from stream.settings import Settings
+
+T = TypeVar("T")
 
 # Those that ask the broker, and those that look at this machine
 _CLUSTER: Sequence[tuple[str, Callable[[Settings, Cluster], Awaitable[list[Finding]]]]] = (
@@ -36,53 +37,50 @@ _MACHINE: Sequence[tuple[str, Callable[[Settings, Need], list[Finding]]]] = (
     ("cpu", check_cpu),
     ("port", check_port),
 )
+_MACHINE_SECS = 3.0  # for those, also where the broker has taken all the time
 
 
 async def examine(settings: Settings, problems: Sequence[SettingsError], timeout_secs: float) -> list[Finding]:
     """Every finding. What has not answered within `timeout_secs` is an error: a worker would wait for it too."""
-    deadline = asyncio.get_running_loop().time() + timeout_secs
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout_secs
 
-    async def guarded(name: str, work: Awaitable[list[Finding]]) -> list[Finding]:
+    async def guarded(name: str, work: Awaitable[T]) -> T | list[Finding]:
         try:
             async with asyncio.timeout_at(deadline):
                 return await work
         except TimeoutError:
-            return [Finding(name, "error", f"no answer within {timeout_secs:g} s", "give it more with --timeout-secs")]
+            found, to_do = f"no answer within {timeout_secs:g} s", "give it more with --timeout-secs"
+            return [Finding(name, "error", found, to_do)]
         except Exception as error:
-            return [Finding(name, "error", f"could not be looked at: {error!r}", "")]
+            return [Finding(name, "error", f"could not be looked at: {error!r}")]
 
     beside = asyncio.ensure_future(guarded(learned.NAME, learned.look(settings)))
-    client: AIOKafkaClient | None = None
-
-    async def reach() -> list[Finding]:
-        nonlocal client
-        findings, client = await find_broker(settings)
-        return findings
-
-    cluster: Cluster | None = None
-
-    async def facts(connected: AIOKafkaClient) -> list[Finding]:
-        nonlocal cluster
-        cluster = await look(settings, connected)
-        return []
-
-    findings = [*_of_settings(problems), *await guarded("broker", reach())]
-    try:
-        if client is not None:
-            findings += await guarded("broker", facts(client))
-        if cluster is None:
-            findings += [Finding(name, "skipped", "it needs a broker that answers") for name, _ in _CLUSTER]
-        else:
-            found = await asyncio.gather(*(guarded(name, check(settings, cluster)) for name, check in _CLUSTER))
-            findings += (finding for several in found for finding in several)
-    finally:
-        if client is not None:
+    findings = _of_settings(problems)
+    client, cluster = None, None
+    reached = await guarded("broker", find_broker(settings))
+    if isinstance(reached, list):
+        findings += reached
+    else:
+        said, client = reached
+        findings += said
+    if client is None:
+        findings += [Finding(name, "skipped", "it needs a broker that answers") for name, _ in _CLUSTER]
+    else:
+        try:
+            seen = await guarded("broker", look(settings, client))
+            if isinstance(seen, list):
+                findings += seen
+            else:
+                cluster = seen
+                asked = [guarded(name, check(settings, cluster)) for name, check in _CLUSTER]
+                findings += [finding for found in await asyncio.gather(*asked) for finding in found]
+        finally:
             await client.close()
+    deadline = max(deadline, clock() + _MACHINE_SECS)
     need = _need(settings, cluster)
     here = [guarded(name, in_thread(partial(check, settings, need))) for name, check in _MACHINE]
-    for several in await asyncio.gather(*here, beside):
-        findings += several
-    return findings
+    return findings + [finding for found in await asyncio.gather(*here, beside) for finding in found]
 
 
 def _of_settings(problems: Sequence[SettingsError]) -> list[Finding]:

@@ -38,6 +38,7 @@ async def look(settings: Settings) -> list[Finding]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
+        await child.wait()
     if child.returncode:
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         found = f"looking at it ended with code {child.returncode}: {last[0]}"

@@ -23,6 +23,11 @@ T = TypeVar("T")
 _CONNECT_SECS = 3.0  # one that is there takes milliseconds, from the other side of the earth 300
 _ANSWER_MS = 5_000  # a broker under load takes seconds
 
+_SILENT = (
+    "accepts the connection, but does not answer as a Kafka broker does on a plain listener",
+    "name a PLAINTEXT listener: TLS and SASL are not supported yet",
+)
+
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Run what may block for ever in a thread that the end of the process does not wait for."""
@@ -57,26 +62,23 @@ async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient
     except ValueError as error:
         to_do = "set --bootstrap-servers to host:port,host:port"
         return [Finding("broker", "error", f"{settings.bootstrap_servers}: no list of hosts ({error})", to_do)], None
-    problems = {address: await _unreachable(*address) for address in hosts}
+    problems = dict(zip(hosts, await asyncio.gather(*(_unreachable(*address) for address in hosts)), strict=True))
     if all(problems.values()):
         return _said_of(problems, "error"), None
-    client = AIOKafkaClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_ANSWER_MS)
-    started = time.monotonic()
-    try:
-        await client.bootstrap()
-    except (KafkaError, OSError):
-        await client.close()
-        silent = (
-            "accepts the connection, but does not answer as a Kafka broker does on a plain listener",
-            "name a PLAINTEXT listener: TLS and SASL are not supported yet",
-        )
-        return _said_of({address: problem or silent for address, problem in problems.items()}, "error"), None
-    took_ms = (time.monotonic() - started) * 1000
-    findings = await _of_the_cluster(client, settings.bootstrap_servers, took_ms)
-    if any(finding.status == "error" for finding in findings):
-        await client.close()
-        return findings, None
-    return [*_said_of(problems, "warning"), *findings], client
+    async with contextlib.AsyncExitStack() as stack:
+        client = AIOKafkaClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_ANSWER_MS)
+        stack.push_async_callback(client.close)
+        started = time.monotonic()
+        try:
+            await client.bootstrap()
+        except (KafkaError, OSError):
+            return _said_of({address: problem or _SILENT for address, problem in problems.items()}, "error"), None
+        took_ms = (time.monotonic() - started) * 1000
+        findings = await _of_the_cluster(client, settings.bootstrap_servers, took_ms)
+        if any(finding.status == "error" for finding in findings):
+            return findings, None
+        stack.pop_all()
+        return [*_said_of(problems, "warning"), *findings], client
 
 
 def _said_of(problems: Mapping[tuple[str, int], tuple[str, str] | None], status: Status) -> list[Finding]:
@@ -93,9 +95,10 @@ async def _of_the_cluster(client: AIOKafkaClient, servers: str, took_ms: float) 
     of = f"controller is {controller.nodeId}" if controller else "no controller is known"
     found = f"{servers} answers in {took_ms:.0f} ms; {plural(len(brokers), 'broker')}, {of}"
     findings = [Finding("broker", "ok" if controller else "warning", found)]
-    for broker in brokers:
-        where = f"broker {broker.nodeId} says that it is at {broker.host}:{broker.port}, which"
-        if problem := await _unreachable(broker.host, broker.port):
+    unreachable = await asyncio.gather(*(_unreachable(broker.host, broker.port) for broker in brokers))
+    for broker, problem in zip(brokers, unreachable, strict=True):
+        if problem:
+            where = f"broker {broker.nodeId} says that it is at {broker.host}:{broker.port}, which"
             to_do = "make that address reachable from here, or correct its advertised.listeners"
             findings.append(Finding("broker", "error", f"{where} {problem[0]}", to_do))
         elif missing := await inquiry.missing_requests(client, broker.nodeId):

@@ -22,6 +22,8 @@ async def check_rights(settings: Settings, cluster: Cluster) -> list[Finding]:
     if missing:
         to_do = f"kafka-acls --add --allow-principal ... grants them; ids and group begin with {settings.app_id}"
         return [Finding("rights", "error", f"the broker refuses this client: {', '.join(missing)}", to_do)]
+    if not cluster.topics:
+        return [Finding("rights", "skipped", "no topic is there to ask about")]
     silent = [name for name, topic in cluster.topics.items() if topic.operations is None]
     if silent:
         found = (

@@ -41,6 +41,8 @@ def _refused(problems: Iterable[str]) -> Iterator[Finding]:
 
 async def check_durability(settings: Settings, cluster: Cluster) -> list[Finding]:
     """Replicas and min.insync.replicas against the number of brokers."""
+    if not cluster.topics:
+        return [Finding("durability", "skipped", "no topic is there")]
     single, brittle, loose = [], [], []
     for name, topic in cluster.topics.items():
         replicas = min(len(partition.replicas) for partition in topic.partitions)
@@ -68,6 +70,8 @@ async def check_durability(settings: Settings, cluster: Cluster) -> list[Finding
 
 async def check_partitions(settings: Settings, cluster: Cluster) -> list[Finding]:
     """Leaders, replicas in sync, and how many workers there is work for."""
+    if not cluster.topics:
+        return [Finding("partitions", "skipped", "no topic is there")]
     every = [(name, partition) for name, topic in cluster.topics.items() for partition in topic.partitions]
     offline = [f"{name}[{partition.number}]" for name, partition in every if partition.leader < 0]
     behind, stopped = [], []

@@ -1,8 +1,4 @@
-"""What a broker tells of itself and of our rights, by requests that change nothing.
-
-aiokafka lacks some of them, or the versions in which they say enough; their layouts are Kafka's own (kafka.apache.org,
-"Protocol").
-"""
+"""What a broker tells of itself and of our rights, by requests that change nothing."""
 
 from __future__ import annotations
 
@@ -21,15 +17,15 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
     for_code,
 )
-from aiokafka.protocol.admin import ApiVersionRequest, DescribeGroupsResponse_v3
-from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v8
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
     AddPartitionsToTxnRequest,
@@ -37,8 +33,9 @@ from aiokafka.protocol.transaction import (
     InitProducerIdRequest,
     TxnOffsetCommitRequest,
 )
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from stream.kafka.wire import DescribeGroup, DescribeTopics, ProduceAndBeToldErrors
 
 T = TypeVar("T")
 
@@ -59,13 +56,14 @@ _SETTLE_SECS, _RETRY_SECS = 5.0, 0.2  # a broker makes its topic of groups when 
 _NOT_SAID = -(2**31)  # rights, from a broker that was not asked for them
 _NEVER_MS = 2**50  # a timestamp that no broker's limit takes: 35,000 years on
 
+_NOBODY = b"\xfedoctor"  # in no UTF-8 text, so no user's key
+
 
 class Operation(IntEnum):
     """The number of a right is its bit in `operations`."""
 
     READ = 3
     WRITE = 4
-    DESCRIBE = 8
     DESCRIBE_CONFIGS = 10
 
 
@@ -122,7 +120,7 @@ async def missing_requests(client: AIOKafkaClient, node: int) -> list[str]:
 
 async def describe_topics(client: AIOKafkaClient, names: Iterable[str]) -> dict[str, Topic]:
     """Those of these topics that are there and that we may see."""
-    answer = await client.send(_any_node(client), _DescribeTopics(list(names)))
+    answer = await client.send(_any_node(client), DescribeTopics(list(names)))
     found = {}
     for topic in answer.to_object()["topics"]:
         if topic["error_code"] == NoError.errno or topic["partitions"]:
@@ -142,7 +140,7 @@ async def describe_group(client: AIOKafkaClient, name: str) -> Group:
 
     async def ask() -> Group:
         coordinator = await client.coordinator_lookup(_GROUP, name)
-        answer = await client.send(coordinator, _DescribeGroup(name))
+        answer = await client.send(coordinator, DescribeGroup(name))
         (group,) = answer.to_object()["groups"]
         if group["error_code"]:
             raise for_code(group["error_code"])()
@@ -194,32 +192,32 @@ async def may_use_transactional_id(client: AIOKafkaClient, transactional_id: str
 async def read_clock(
     client: AIOKafkaClient, topic: str, partition: int, leader: int, after_max_ms: int
 ) -> ClockReading:
-    """The broker's clock, from a batch that it refuses as a whole and of which it says what it disliked.
+    """The broker's clock, from a batch of which it says which records it refuses.
 
-    The topic must be compacted, with CreateTime, and refuse timestamps more than `after_max_ms` ahead of the broker's
-    clock. The first record has no key, which no compacted topic takes, so that nothing is ever written. The others
-    have timestamps around the limit: which of them are refused too tells where the limit is, and so the clock.
-    KafkaError where it refuses for another reason.
+    The topic must keep timestamps as they are sent, and refuse those more than `after_max_ms` ahead of the broker's
+    clock. The batch has timestamps around that limit: which of them are refused tells where the limit is, and so the
+    clock. Nothing is written, since its last record is far beyond any limit, and one that is refused has the whole
+    batch refused. A broker that took it all the same would have deletions of a key that no user has.
+    KafkaError where it tells nothing.
     """
-    last = len(_AHEAD_MS) + 1
+    last = len(_AHEAD_MS)
 
     async def ask() -> ClockReading:
         batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
         before_ms = _now_ms()
-        batch.append(0, before_ms, None, b"", [])
-        for number, ahead_ms in enumerate(_AHEAD_MS, 1):
-            batch.append(number, before_ms + after_max_ms + ahead_ms, b"", b"", [])
-        batch.append(last, before_ms + _NEVER_MS, b"", b"", [])
-        answer = await client.send(leader, _RefusedBatch(topic, partition, bytes(batch.build())))
+        for number, ahead_ms in enumerate(_AHEAD_MS):
+            batch.append(number, before_ms + after_max_ms + ahead_ms, _NOBODY, None, [])
+        batch.append(last, before_ms + _NEVER_MS, _NOBODY, None, [])
+        answer = await client.send(leader, ProduceAndBeToldErrors(topic, partition, bytes(batch.build())))
         took_ms = _now_ms() - before_ms
         ((_, ((_, code, _, _, _, errors, _),)),) = answer.topics
+        if not code:
+            raise KafkaError(f"it took timestamps that it was to refuse, as deletions of the key {_NOBODY!r}")
         refused = {number for number, _ in errors}
-        if 0 not in refused:
-            raise for_code(code)()
         if last not in refused:
-            raise KafkaError("it takes any timestamp")
-        taken = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number not in refused)
-        above = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS, 1) if number in refused)
+            raise for_code(code)()
+        taken = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS) if number not in refused)
+        above = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS) if number in refused)
         # Its clock stood there at some moment between our question and its answer.
         return ClockReading(max(taken, default=-_NEVER_MS) - took_ms, min(above, default=_NEVER_MS))
 
@@ -249,91 +247,3 @@ async def _settled(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def _any_node(client: AIOKafkaClient) -> int:
     return int(client.get_random_node())
-
-
-class _TopicsAnswer(Response):  # type: ignore[misc]  # aiokafka has no types
-    API_KEY = 3
-    API_VERSION = 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        ("brokers", Array(("node_id", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
-        ("cluster_id", String()),
-        ("controller_id", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("topic", String()),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
-                ("operations", Int32),
-            ),
-        ),
-        ("cluster_operations", Int32),
-    )
-
-
-class _TopicsQuestion(RequestStruct):  # type: ignore[misc]
-    API_KEY = 3
-    API_VERSION = 8
-    RESPONSE_TYPE = _TopicsAnswer
-    SCHEMA = Schema(
-        ("topics", Array(String())),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_cluster_operations", Boolean),
-        ("include_topic_operations", Boolean),
-    )
-
-
-class _DescribeTopics(Request[_TopicsQuestion]):  # type: ignore[misc]
-    """Metadata with our rights: Kafka 2.3 and newer."""
-
-    API_KEY = 3
-
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-
-    def build(self, request_struct_class: type[_TopicsQuestion]) -> _TopicsQuestion:
-        return request_struct_class(self._names, False, False, True)
-
-
-class _GroupQuestion(RequestStruct):  # type: ignore[misc]
-    API_KEY = 15
-    API_VERSION = 3
-    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka's own question of this version is read with the layout of v2
-    SCHEMA = Schema(("groups", Array(String())), ("include_operations", Boolean))
-
-
-class _DescribeGroup(Request[_GroupQuestion]):  # type: ignore[misc]
-    """A group with our rights: Kafka 2.3 and newer."""
-
-    API_KEY = 15
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def build(self, request_struct_class: type[_GroupQuestion]) -> _GroupQuestion:
-        return request_struct_class([self._name], True)
-
-
-class _RefusedBatch(Request[ProduceRequest_v8]):  # type: ignore[misc]
-    """A batch whose records are refused one by one: Kafka 2.4 and newer."""
-
-    API_KEY = 0
-
-    def __init__(self, topic: str, partition: int, batch: bytes) -> None:
-        self._topics = [(topic, [(partition, batch)])]
-
-    def build(self, request_struct_class: type[ProduceRequest_v8]) -> ProduceRequest_v8:
-        return request_struct_class(None, 1, 3_000, self._topics)

@@ -189,9 +189,12 @@ async def test_a_broker_that_sends_us_to_an_address_where_it_is_not_is_an_error(
 
 
 async def test_missing_topics_are_one_error_with_one_thing_to_do(settings: Settings, client: AIOKafkaClient) -> None:
-    findings = await check_topics(settings, await cluster.look(settings, client))
+    view = await cluster.look(settings, client)
+    findings = await check_topics(settings, view)
     assert [finding.to_do for finding in findings] == ["`behaviour-stream topics` creates it"]
     assert findings[0].found.count(": missing") == 7
+    for check in (check_durability, check_partitions, waiting.check_waiting, rights.check_rights, clock.check_clock):
+        assert [finding.status for finding in await check(settings, view)] == ["skipped"]
 
 
 async def test_unequal_partitions_and_a_changelog_that_is_not_compacted_are_errors(

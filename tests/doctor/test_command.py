@@ -42,7 +42,7 @@ def test_strict_ends_with_1_for_a_warning_whose_lines_fit_80_columns(
     ended = doctor("--strict", *flags(settings))
     assert (ended.returncode, ended.stderr) == (1, "")
     lines = ended.stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines if str(settings.data_dir) not in line)  # which cannot be broken
+    assert all(len(line) <= 80 for line in lines if str(settings.data_dir.parent) not in line)  # no word is parted
     assert "\x1b" not in ended.stdout
     assert any(line.startswith("warning  model       shoppers-h64") for line in lines)
     assert lines[-1].startswith("A worker can start: ")
@@ -66,4 +66,4 @@ def test_a_bad_setup_ends_with_1_and_every_error_is_told(tmp_path: Path) -> None
     assert "did you mean BEHAVIOUR_PARTITIONS?" in " ".join(ended.stdout.split())
     assert "-> set --data-dir to a folder that this user may write" in " ".join(ended.stdout.split())
     summary = ended.stdout[ended.stdout.index("A worker cannot run as it should") :]
-    assert "settings: correct it" in summary
+    assert "settings: BEHAVIOUR_PARTITION: no such setting" in " ".join(summary.split())
