@@ -41,7 +41,8 @@ class _Sections(click.Group):
 @click.group(
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command has --help with examples. Exit codes: 2 wrong settings, 3 no broker, 4 state, 130 ctrl-C.",
+    epilog="Each command has --help with examples. Exit codes: 1 doctor found an error, 2 wrong settings, 3 no broker, "
+    "4 state, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

@@ -14,6 +14,7 @@ from stream.kafka.inquiry import ClockReading
 from stream.settings import Settings
 
 _WARN_MS = 1_000
+_OPEN_SECS = 10**9  # a reading that is so wide has no end on one side: it is beyond all that was asked for
 _NO_LIMIT_MS = 10**14  # Kafka's "no limit" is 2^63 - 1; a limit of 3,000 years tells nothing either
 _TO_DO = "let NTP (chrony, systemd-timesyncd) set the clocks of this machine and of the brokers"
 
@@ -41,7 +42,10 @@ def judge(reading: ClockReading, broker: int, bound_ms: int) -> Finding:
     middle_secs = (reading.least_ms + reading.most_ms) / 2000
     exactness_secs = (reading.most_ms - reading.least_ms) / 2000
     side = "ahead of" if middle_secs >= 0 else "behind"
-    found = f"broker {broker} is {abs(middle_secs):.3f} s {side} this machine, give or take {exactness_secs:.3f} s"
+    by = f"{abs(middle_secs):.3f} s {side} this machine, give or take {exactness_secs:.3f} s"
+    if exactness_secs > _OPEN_SECS:
+        by = f"at least {apart_ms / 1000:,.0f} s {side} this machine"
+    found = f"broker {broker} is {by}"
     if apart_ms > bound_ms:
         return Finding("clock", "error", f"{found}: event times will not be believed", _TO_DO)
     if apart_ms > _WARN_MS:

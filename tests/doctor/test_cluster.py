@@ -451,6 +451,18 @@ def test_a_second_apart_is_a_warning_and_the_bound_of_event_times_an_error(
     assert clock.judge(ClockReading(least_ms, most_ms), 1, 300_000).status == status
 
 
+async def test_a_clock_beyond_all_that_was_asked_for_is_an_error_with_the_least_that_is_known(
+    settings: Settings, topics: list[TopicReport], client: AIOKafkaClient
+) -> None:
+    year_ms = 365 * 86_400_000
+    leader = client.get_random_node()
+    reading = await inquiry.read_clock(client, settings.changelog_topic, 0, leader, 3_600_000 + year_ms)
+    finding = clock.judge(reading, leader, 300_000)
+    assert finding.status == "error"
+    assert "broker 1 is at least 1,1" in finding.found  # 13 days in seconds
+    assert "s behind this machine" in finding.found
+
+
 async def test_where_the_clock_cannot_be_read_records_of_the_future_are_looked_for(
     settings: Settings, topics: list[TopicReport], client: AIOKafkaClient
 ) -> None:
