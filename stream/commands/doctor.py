@@ -77,7 +77,12 @@ def _lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
 
 def _summary(findings: Sequence[Finding], width: int) -> Iterator[str]:
     by_status = {status: [f for f in findings if f.status == status] for status in _COLORS}
-    counts = ", ".join(f"{len(found)} {status}" for status, found in by_status.items() if found)
+    several = {"warning": "warnings", "error": "errors"}
+    counts = ", ".join(
+        f"{len(found)} {several.get(status, status) if len(found) > 1 else status}"
+        for status, found in by_status.items()
+        if found
+    )
     if not by_status["error"]:
         yield click.style(f"A worker can start: {counts}.", bold=True)
         return

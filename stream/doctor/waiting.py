@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 
@@ -46,7 +45,7 @@ async def _times(settings: Settings, waiting: Mapping[TopicPartition, int]) -> d
     if not waiting:
         return {}
     found: dict[TopicPartition, int] = {}
-    # One batch each is enough, and more than one is never less than a batch.
+    # A fetch brings a whole batch, however small its limit: one of each partition is enough.
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, max_partition_fetch_bytes=1)
     async with consumer:
         consumer.assign(list(waiting))
@@ -58,7 +57,6 @@ async def _times(settings: Settings, waiting: Mapping[TopicPartition, int]) -> d
                 break
             for tp, records in (await consumer.getmany(*left, timeout_ms=int(secs * 1000))).items():
                 found[tp] = records[0].timestamp
-            await asyncio.sleep(0)
     return found
 
 
