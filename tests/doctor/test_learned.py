@@ -31,9 +31,7 @@ async def test_what_a_child_process_has_found_comes_back() -> None:
 
 
 async def test_a_child_that_cannot_look_says_the_last_line_of_why() -> None:
-    broken = msgspec.structs.replace(Settings(), device="abacus")
-    broken = msgspec.structs.replace(broken, model=None)
-    (finding,) = await learned.look(broken)
+    (finding,) = await learned.look(msgspec.structs.replace(Settings(), model=None))
     assert finding.status == "error"
     assert "ended with code 1" in finding.found
     assert "ValidationError" in finding.found
