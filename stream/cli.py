@@ -12,7 +12,9 @@ from stream import __version__
 from stream.commands import INTERRUPTED
 from stream.commands.bench import bench
 from stream.commands.compare import compare
+from stream.commands.completion import completion
 from stream.commands.demo import demo
+from stream.commands.doctor import doctor
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
@@ -22,9 +24,10 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, worker)),
+    ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Develop with it", (broker, bench, compare)),
+    ("At the terminal", (completion,)),
 )
 
 
@@ -40,7 +43,8 @@ class _Sections(click.Group):
 @click.group(
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command has --help with examples. Exit codes: 2 wrong settings, 3 no broker, 4 state, 130 ctrl-C.",
+    epilog="Each command has --help with examples. Exit codes: 1 doctor found an error, 2 wrong settings, 3 no broker, "
+    "4 state, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

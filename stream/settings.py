@@ -130,23 +130,38 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
 
     Raises SettingsError naming the setting, where it came from, what was expected and what came.
     """
+    settings, problems = look_through(flags, environ)
+    if problems:
+        raise problems[0]
+    return settings
+
+
+def look_through(
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Settings, list[SettingsError]]:
+    """As `load`, for whoever has to go on: all that is wrong, and settings as they are without it."""
     environ = os.environ if environ is None else environ
     given: dict[str, Any] = {}
     origin: dict[str, str] = {}
+    problems: list[SettingsError] = []
     for name, value, where in _given(flags or {}, environ):
         if name not in Settings.__struct_fields__:
             close = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
             hint = f"; did you mean {_spelt(close[0], where)}?" if close else ""
-            raise SettingsError(f"{where}: no such setting{hint} (`behaviour-stream settings` lists them all)")
+            problems.append(
+                SettingsError(f"{where}: no such setting{hint} (`behaviour-stream settings` lists them all)")
+            )
+            continue
         given[name], origin[name] = value, where
-    for name, value in given.items():
+    for name, value in list(given.items()):
         try:
             msgspec.convert({name: value}, Settings, strict=False, dec_hook=_to_path)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{origin[name]}={value}: {str(error).removesuffix(f' - at `$.{name}`')}") from None
+            text = str(error).removesuffix(f" - at `$.{name}`")
+            problems.append(SettingsError(f"{origin[name]}={value}: {text}"))
+            del given[name]
     settings = msgspec.convert(given, Settings, strict=False, dec_hook=_to_path)
-    _check_together(settings)
-    return settings
+    return settings, problems + list(_problems_together(settings))
 
 
 def in_force(settings: Settings) -> dict[str, Any]:
@@ -182,13 +197,13 @@ def _to_path(kind: type, value: Any) -> Any:
     raise msgspec.ValidationError(f"Expected a path, got {value!r}")
 
 
-def _check_together(settings: Settings) -> None:
+def _problems_together(settings: Settings) -> Iterator[SettingsError]:
     topics = [*settings.source_topics, *settings.output_topics, settings.changelog_topic]
     twice = sorted({t for t in topics if topics.count(t) > 1})
     if twice:
-        raise SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")
+        yield SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")
     if settings.min_insync_replicas > settings.replication_factor:
-        raise SettingsError(
+        yield SettingsError(
             f"--min-insync-replicas={settings.min_insync_replicas}: at most --replication-factor="
             f"{settings.replication_factor}, or no record could ever be acknowledged"
         )

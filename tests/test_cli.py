@@ -25,7 +25,9 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
-COMMANDS = ("demo", "settings", "topics", "worker", "simulate", "replay", "watch", "broker", "compare")
+COMMANDS = (
+    "demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "broker", "compare", "completion",
+)  # fmt: skip
 TIMEOUT_SECS = 60.0
 
 
@@ -174,15 +176,17 @@ def test_the_broker_command_runs_until_ctrl_c_and_leaves_no_process(tmp_path: Pa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with running("broker", "--directory", str(tmp_path), "--port", str(port)) as process:
+    with running("broker", "--json", "--directory", str(tmp_path), "--port", str(port)) as process:
         assert process.stdout is not None
-        assert f"127.0.0.1:{port}" in process.stdout.readline()
+        said = json.loads(process.stdout.readline())
+        assert said["bootstrap_servers"] == f"127.0.0.1:{port}"
+        assert Path(said["log"]).is_relative_to(tmp_path)
         children = psutil.Process(process.pid).children(recursive=True)
-        assert children
+        assert said["pid"] in {child.pid for child in children}
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=TIMEOUT_SECS)
+        _, errors = process.communicate(timeout=TIMEOUT_SECS)
     assert process.returncode == 130
-    assert said.strip() == ""
+    assert errors.strip() == ""
     assert not any(child.is_running() for child in children)
 
 
@@ -194,6 +198,22 @@ def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
     assert (created.returncode, created.stdout.count(": created")) == (0, 7)
     checked = run("topics", "--check", *topic_flags(settings))
     assert (checked.returncode, checked.stdout.count(": exists")) == (0, 7)
+
+
+def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(settings: Settings) -> None:
+    missing = run("topics", "--check", "--json", *topic_flags(settings))
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr.count(": missing") == 7
+    created = run("topics", "--json", "--wait-secs=30", *topic_flags(settings), "--partitions=3")
+    checked = run("topics", "--check", "--json", *topic_flags(settings), "--partitions=4")
+    assert (created.returncode, checked.returncode, created.stderr, checked.stderr) == (0, 0, "", "")
+    first, *others = [json.loads(line) for line in created.stdout.splitlines()]
+    assert first == {
+        "topic": settings.clicks_topic, "partitions": 3, "replication_factor": 1, "created": True, "differences": [],
+    }  # fmt: skip
+    assert len(others) == 6
+    for report in map(json.loads, checked.stdout.splitlines()):
+        assert (report["created"], report["differences"]) == (False, ["partitions is 3, asked for 4"])
 
 
 def test_simulate_sends_as_many_events_as_it_was_told_to(settings: Settings, topics: list[TopicReport]) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from stream.errors import SettingsError
-from stream.settings import Settings, describe, in_force, load
+from stream.settings import Settings, describe, in_force, load, look_through
 
 DEFAULTS = in_force(Settings())
 NUMBERS = [name for name, value in DEFAULTS.items() if isinstance(value, int)]
@@ -144,6 +144,15 @@ def test_more_in_sync_replicas_than_replicas_are_refused() -> None:
     message = _refused({"min_insync_replicas": 3, "replication_factor": 2})
     assert "--min-insync-replicas=3" in message
     assert "--replication-factor=2" in message
+
+
+def test_looking_through_tells_all_that_is_wrong_and_goes_on_with_the_rest() -> None:
+    flags = {"partitions": "8", "device": "abacus", "min_insync_replicas": 3}
+    settings, problems = look_through(flags, {"BEHAVIOUR_PARTITION": "9", "BEHAVIOUR_APP_ID": "mine"})
+    assert settings == Settings(partitions=8, app_id="mine", min_insync_replicas=3)
+    words = ("BEHAVIOUR_PARTITION: no such", "--device=abacus", "--min-insync-replicas=3")
+    assert all(word in str(problem) for word, problem in zip(words, problems, strict=True))
+    assert look_through({}, {}) == (Settings(), [])
 
 
 def test_in_force_has_every_setting_as_plain_json_and_makes_the_same_again() -> None:

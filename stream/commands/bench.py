@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.commands.options import ALL, setting_flags
+from stream.commands.options import ALL, json_flag, setting_flags
 from stream.settings import load
 
 # Set by the benchmark itself
@@ -16,7 +16,7 @@ _OWN = ("bootstrap_servers", "data_dir", "metrics_host", "metrics_port", "retent
 @click.option("--events", type=click.IntRange(1_000), default=1_000_000, help="Backlog to score. [1000000]")
 @click.option("--rate-per-sec", type=click.FloatRange(1), default=5_000.0, help="Rate of the latency run. [5000]")
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Length of the latency run. [60]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_flag("one JSON object")
 @setting_flags(*(name for name in ALL if name not in _OWN))
 def bench(
     workers: int | None, events: int, rate_per_sec: float, seconds: float, as_json: bool, **flags: str | None

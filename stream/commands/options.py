@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
 from stream.settings import Settings, describe
 
@@ -35,9 +36,22 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for name in reversed(names):  # click shows the option last added first
             default, text = described[name]
-            flag = "--" + name.replace("_", "-")
-            command = click.option(flag, metavar=_metavar(kinds[name]), help=f"{text} [{default}]")(command)
+            command = click.option(
+                "--" + name.replace("_", "-"),
+                metavar=_metavar(kinds[name]),
+                help=f"{text} [{default}]",
+                shell_complete=_completing(name, kinds[name]),
+            )(command)
         return command
+
+    return add
+
+
+def json_flag(what: str) -> Callable[[Command], Command]:
+    """`--json`, of a command whose result a machine may read: that goes to standard output, and all else does not."""
+
+    def add(command: Command) -> Command:
+        return click.option("--json", "as_json", is_flag=True, help=f"For machines: {what}.")(command)
 
     return add
 
@@ -47,6 +61,24 @@ def progress_flag(command: Command) -> Command:
     return click.option(
         "--progress/--no-progress", default=None, help="Show how far it is. [at a terminal, yes; else no]"
     )(command)
+
+
+def _completing(name: str, kind: Any) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell offers for the value of a setting: its choices, a folder, a model; else nothing."""
+
+    def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        if kind is Path:
+            return [CompletionItem(begun, type="dir")]
+        known = get_args(kind) if get_origin(kind) is Literal else _shipped_models() if name == "model" else ()
+        offered = [CompletionItem(value) for value in known if value.startswith(begun)]
+        return offered or ([CompletionItem(begun, type="file")] if name == "model" else [])
+
+    return complete
+
+
+def _shipped_models() -> list[str]:
+    """As `model_file.shipped`, which takes seconds to import."""
+    return sorted(path.stem for path in (Path(__file__).parents[1] / "models").glob("*.safetensors"))
 
 
 def _metavar(kind: Any) -> str:

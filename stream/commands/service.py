@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from stream.commands.options import ALL, TOPICS, setting_flags
+from stream.commands.options import ALL, TOPICS, json_flag, setting_flags
 from stream.errors import BrokerError
 from stream.settings import describe, in_force, load
 
@@ -19,7 +19,7 @@ _BROKER_POLL_SECS = 0.2
 
 
 @click.command("settings", short_help="what is in force, and where it comes from")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: name to value.")
+@json_flag("one JSON object, name to value")
 @setting_flags(*ALL)
 def settings(as_json: bool, **flags: str | None) -> None:
     """Show every setting in force, and where it comes from.
@@ -51,8 +51,9 @@ def _origin(value: Any, flag: str | None, default: Any) -> str:
 @click.command("topics", short_help="create what is missing, check the rest")
 @click.option("--check", "only_check", is_flag=True, help="Create nothing; a missing topic is an error (exit code 2).")
 @click.option("--wait-secs", type=click.FloatRange(0), default=0.0, help="Wait this long for a broker. [0: one try]")
+@json_flag("a JSON object for each topic, one a line; nothing where something is wrong")
 @setting_flags(*TOPICS)
-def topics(only_check: bool, wait_secs: float, **flags: str | None) -> None:
+def topics(only_check: bool, wait_secs: float, as_json: bool, **flags: str | None) -> None:
     """Create the topics that are missing, and check all of them.
 
     Three source topics, three output topics and the changelog of the state. What exists is never changed: what is
@@ -61,6 +62,7 @@ def topics(only_check: bool, wait_secs: float, **flags: str | None) -> None:
     \b
       behaviour-stream topics --partitions 12 --replication-factor 3
       behaviour-stream topics --check
+      behaviour-stream topics --check --json | jq -c .differences
     """
     from stream.commands.client import with_broker
     from stream.kafka import topics as topics_module
@@ -68,7 +70,7 @@ def topics(only_check: bool, wait_secs: float, **flags: str | None) -> None:
     asked = load(flags)
     work = topics_module.check if only_check else topics_module.ensure
     for report in with_broker(asked, lambda: work(asked), wait_secs=wait_secs):
-        click.echo(str(report))
+        click.echo(orjson.dumps(report) if as_json else str(report))
 
 
 @click.command("worker", short_help="score events until it is told to stop")
@@ -101,7 +103,8 @@ def worker(**flags: str | None) -> int:
 @click.option(
     "--port", type=click.IntRange(1, 65_535), default=9092, help="On 127.0.0.1. [9092, where all look by default]"
 )
-def broker(directory: Path, port: int) -> None:
+@json_flag("one JSON object, once it answers")
+def broker(directory: Path, port: int, as_json: bool) -> None:
     """Run a real Kafka broker, for development, until ctrl-C.
 
     One node on 127.0.0.1, without Docker or an installed Java; the first start fetches 43 MB of jars. Then, in a
@@ -116,7 +119,11 @@ def broker(directory: Path, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):  # as ctrl-C, so that the broker is stopped in order
         signal.signal(number, signal.default_int_handler)
     with EmbeddedBroker(directory, port=port) as running:
-        click.echo(f"broker at {running.bootstrap_servers}, its log in {running.log_path}; ctrl-C ends it")
+        if as_json:
+            where = {"bootstrap_servers": running.bootstrap_servers, "pid": running.pid, "log": str(running.log_path)}
+            click.echo(orjson.dumps(where))
+        else:
+            click.echo(f"broker at {running.bootstrap_servers}, its log in {running.log_path}; ctrl-C ends it")
         while os.waitpid(running.pid, os.WNOHANG) == (0, 0):
             time.sleep(_BROKER_POLL_SECS)
         raise BrokerError(f"broker {running.bootstrap_servers} has ended; the reason is in {running.log_path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.commands.options import setting_flags
+from stream.commands.options import json_flag, setting_flags
 from stream.settings import load
 
 _TOPICS = ("purchase-intent", "anomaly-scores", "dead-letters")
@@ -14,7 +14,7 @@ _TOPICS = ("purchase-intent", "anomaly-scores", "dead-letters")
 @click.argument("which", type=click.Choice(_TOPICS), default=_TOPICS[0])
 @click.option("--from-start", is_flag=True, help="From the oldest record that the topic still holds. [from now on]")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many records. [ctrl-C stops]")
-@click.option("--json", "as_json", is_flag=True, help="Records as they are, one a line.")
+@json_flag("records as they are, one a line")
 @setting_flags("bootstrap_servers", "purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic")
 def watch(which: str, from_start: bool, limit: int | None, as_json: bool, **flags: str | None) -> int:
     """Follow purchase-intent (the default), anomaly-scores or dead-letters.

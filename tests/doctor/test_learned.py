@@ -1,0 +1,85 @@
+"""The model, and the device that it runs on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from stream import model_file
+from stream.doctor import learned
+from stream.doctor.finding import Finding
+from stream.settings import Settings
+
+
+def one(findings: list[Finding], name: str) -> Finding:
+    (finding,) = [finding for finding in findings if finding.name == name]
+    return finding
+
+
+async def test_what_a_child_process_has_found_comes_back() -> None:
+    findings = await learned.look(Settings())
+    assert one(findings, "gpu").status in {"ok", "warning"}
+    model = one(findings, "model")
+    assert model.status == "warning"
+    assert "0.5 h and 24 h" in model.found
+    assert "simulated shoppers" in model.found
+
+
+async def test_a_child_that_cannot_look_says_the_last_line_of_why() -> None:
+    (finding,) = await learned.look(msgspec.structs.replace(Settings(), model=None))
+    assert finding.status == "error"
+    assert "ended with code 1" in finding.found
+    assert "ValidationError" in finding.found
+
+
+def test_a_model_that_has_learned_from_a_shop_is_ok_and_one_that_does_not_say_is_not() -> None:
+    loaded = model_file.load("shoppers-h64")
+
+    def judged(made: dict[str, object]) -> Finding:
+        card = msgspec.structs.replace(loaded.card, made=made)
+        return one(learned.judge_model(dataclasses.replace(loaded, card=card)), "model")
+
+    assert (judged({"simulated": False}).status, judged({}).status) == ("ok", "warning")
+    assert "does not say what it learned from" in judged({}).found
+
+
+def test_a_broken_model_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    shipped = Path(model_file.__file__).parent / "models" / "shoppers-h64.safetensors"
+    broken = tmp_path / "mine.safetensors"
+    broken.write_bytes(shipped.read_bytes()[:-4] + b"\0\0\0\1")
+    broken.with_suffix(".json").write_bytes(shipped.with_suffix(".json").read_bytes())
+    finding = one(learned.check_model(msgspec.structs.replace(Settings(), model=str(broken))), "model")
+    assert finding.status == "error"
+    assert str(broken) in finding.found
+    assert "SHA-256" in finding.found
+
+    card = json.loads(shipped.with_suffix(".json").read_bytes()) | {"features_format": 99}
+    broken.write_bytes(shipped.read_bytes())
+    broken.with_suffix(".json").write_text(json.dumps(card))
+    finding = one(learned.check_model(msgspec.structs.replace(Settings(), model=str(broken))), "model")
+    assert "another version made it" in finding.found
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_cuda_is_an_error_without_a_gpu_and_auto_is_not() -> None:
+    asked = {device: msgspec.structs.replace(Settings(), device=device) for device in ("cuda", "auto", "cpu")}
+    found = {device: one(learned.check_gpu(settings), "gpu") for device, settings in asked.items()}
+    assert found["cuda"].status == "error"
+    assert "set --device auto or cpu" in found["cuda"].to_do
+    assert found["cpu"].status == "ok"
+    assert "the LSTM runs on the CPU" in found["auto"].found
+    assert all(torch.__version__ in finding.found for finding in found.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+def test_a_gpu_is_named_with_its_memory_and_driver() -> None:
+    finding = one(learned.check_gpu(msgspec.structs.replace(Settings(), device="cuda")), "gpu")
+    assert finding.status == "ok"
+    assert torch.cuda.get_device_name(0) in finding.found
+    assert "GB, driver" in finding.found

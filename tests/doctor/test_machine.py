@@ -1,0 +1,102 @@
+"""What is said of this machine, where it is good and where it is not."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from stream.doctor import machine
+from stream.doctor.finding import Finding
+from stream.doctor.machine import Need
+from stream.metrics_server import MetricsServer
+from stream.settings import Settings
+
+SMALL = Need(partitions=4, rows_at_most=1_000)
+HUGE = Need(partitions=4, rows_at_most=10**13)  # 11 PB of rows: more than any machine has
+
+
+def only(findings: list[Finding], status: str) -> str:
+    (finding,) = findings
+    assert finding.status == status, finding
+    assert bool(finding.to_do) == (status != "ok"), finding
+    return finding.found
+
+
+def of(**changes: object) -> Settings:
+    return msgspec.structs.replace(Settings(), **changes)
+
+
+def test_a_folder_that_is_still_to_be_made_can_be_written_and_is_not_made(tmp_path: Path) -> None:
+    said = only(machine.check_disk(of(data_dir=tmp_path / "new" / "state"), SMALL), "ok")
+    assert f"to be made in {tmp_path}" in said
+    assert "1,000 records, so 1.1 MB at most" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"")
+    for folder in (tmp_path / "state", tmp_path / "state" / "inner"):
+        assert "cannot be written (Not a directory)" in only(machine.check_disk(of(data_dir=folder), SMALL), "error")
+
+
+def test_a_folder_that_a_worker_holds_is_said_to_be_in_use(tmp_path: Path) -> None:
+    with (tmp_path / "worker.lock").open("wb") as lock:
+        assert "in use" not in only(machine.check_disk(of(data_dir=tmp_path), SMALL), "ok")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert "in use by a worker" in only(machine.check_disk(of(data_dir=tmp_path), SMALL), "ok")
+
+
+def test_more_rows_than_there_is_room_for_are_a_warning_on_disk_and_in_memory(tmp_path: Path) -> None:
+    assert "1.1e+04 TB at most" in only(machine.check_disk(of(data_dir=tmp_path), HUGE), "warning")
+    assert "1.1e+04 TB at most" in only(machine.check_memory(Settings(), HUGE), "warning")
+
+
+def test_memory_is_estimated_from_partitions_and_their_buffers() -> None:
+    few = only(machine.check_memory(of(buffer_max_events=1), Need(1, 0)), "ok")
+    assert "33.6 MB at most for buffers of 1 partition" in few
+    many = only(machine.check_memory(of(buffer_max_events=10_000_000), Need(1_000, 0)), "warning")
+    assert "15 TB at most" in many
+
+
+def test_more_files_than_may_be_open_are_an_error() -> None:
+    assert "180 needed" in only(machine.check_open_files(Settings(), SMALL), "ok")
+    assert "20,000,100 needed" in only(machine.check_open_files(Settings(), Need(1_000_000, 0)), "error")
+
+
+def test_more_threads_than_cpus_are_a_warning() -> None:
+    only(machine.check_cpu(Settings(), SMALL), "ok")
+    assert "--torch-threads=256" in only(machine.check_cpu(of(torch_threads=256), SMALL), "warning")
+
+
+def test_a_free_port_is_free_afterwards_too() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for _ in range(2):
+        assert "is free" in only(machine.check_port(of(metrics_port=port), SMALL), "ok")
+
+
+def test_a_port_that_something_else_has_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert "not by a worker" in only(machine.check_port(of(metrics_port=port), SMALL), "error")
+
+
+def test_a_host_that_is_not_this_machine_s_is_an_error() -> None:
+    # 192.0.2.0/24 is for documents: nobody has it
+    assert "192.0.2.1" in only(machine.check_port(of(metrics_host="192.0.2.1"), SMALL), "error")
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, "ok"), (False, "warning")])
+def test_a_port_that_a_worker_has_is_said_to_be_a_worker_s_with_its_health(healthy: bool, status: str) -> None:
+    server = MetricsServer("127.0.0.1", 0, CollectorRegistry(), lambda: (healthy, {"partitions": [0]}))
+    try:
+        said = only(machine.check_port(of(metrics_port=server.port), SMALL), status)
+    finally:
+        server.close()
+    assert f"127.0.0.1:{server.port}: {'healthy' if healthy else 'not healthy'}" in said
