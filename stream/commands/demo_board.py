@@ -20,10 +20,13 @@ from stream.commands.demo_words import doing, money, short, what
 from stream.commands.score_lines import readable
 
 _BARS = "▁▂▃▄▅▆▇█"
+_FRAME = "bright_black"
 _WIDTH_MAX = 170  # wider lines are not read
 _ROOMY_COLUMNS, _ROOMY_LINES = 100, 32  # from here on with frames
 _USER_COLUMNS = 12
+_TWO_COLUMNS, _HAPPENED_COLUMNS = 116, 44
 _LIKELY_LEAST, _STRANGE_LEAST, _BOUGHT_LEAST = 5, 3, 2
+_VERY_STRANGE = 0.999
 _HIGH, _MIDDLE = 0.6, 0.25  # probabilities worth a colour: among simulated shoppers 1 in 100 and 1 in 20 visits
 
 
@@ -45,10 +48,10 @@ def board(state: DemoState, *, width: int, height: int, now: float, lag: int) ->
     parts: list[RenderableType] = [_heading(state, now, width), _figures(state, lag, width, roomy)]
     frame_lines = 2 if roomy else 1
     left = height - 1 - (5 if roomy else 3) - 1  # heading, figures, foot
-    likely, strange, bought = _places(left - 3 * frame_lines, roomy)
+    likely, strange, bought = _places(left - 3 * frame_lines)
     for title, colour, lines, places in (
         (_likely_title(state), "green", [_likely(h, state, inner) for h in state.likely], likely),
-        ("strangest now, and why", "yellow", _strange_lines(state, roomy, inner), strange),
+        ("strangest now, and why", "yellow", [_strange(e, inner) for e in state.strange], strange),
         ("bought", "cyan", [_bought(b, inner) for b in state.bought], bought),
     ):
         if places > 0:
@@ -78,15 +81,13 @@ def spark(course: Sequence[float], columns: int) -> str:
     return bars.rjust(columns)
 
 
-def _places(lines: int, roomy: bool) -> tuple[int, int, int]:
+def _places(lines: int) -> tuple[int, int, int]:
     """How many lines each of the three lists gets."""
     likely = max(_LIKELY_LEAST, min(8, lines * 4 // 10))
-    strange = min(12 if roomy else 6, max(_STRANGE_LEAST, (lines - likely) * 6 // 10))
-    if roomy:
-        strange -= strange % 2  # two lines each
-    bought = min(8, lines - likely - strange)
+    strange = max(_STRANGE_LEAST, min(8, (lines - likely) * 6 // 10))
+    bought = min(12, lines - likely - strange)
     if bought < _BOUGHT_LEAST:
-        likely, bought = max(0, lines - strange), 0
+        return max(0, lines - strange), strange, 0
     return likely, strange, bought
 
 
@@ -128,15 +129,14 @@ def _figures(state: DemoState, lag: int, width: int, roomy: bool) -> RenderableT
         inner = columns - 4 if roomy else columns - 2
         lines = [Text(figure.name, "dim"), Text(figure.value, "bold"), Text(spark(figure.course, inner), figure.colour)]
         text = Text("\n").join(_cut(line, inner) for line in lines)
-        cells.append(Panel(text, box=box.ROUNDED, border_style="dim", width=columns) if roomy else text)
+        cells.append(Panel(text, box=box.ROUNDED, border_style=_FRAME, width=columns) if roomy else text)
         grid.add_column(width=columns)
     grid.add_row(*cells)
     return grid
 
 
 def _likely_title(state: DemoState) -> str:
-    horizons = ", ".join(state.horizons)
-    return f"likeliest to buy now{': in ' if horizons else ''}{horizons}, after their last event"
+    return "likeliest to buy now: " + ", ".join((*(f"in {name}" for name in state.horizons), "last seen so long ago"))
 
 
 def _likely(history: History, state: DemoState, width: int) -> Text:
@@ -145,31 +145,29 @@ def _likely(history: History, state: DemoState, width: int) -> Text:
         (f"{readable(history.user, _USER_COLUMNS):<{_USER_COLUMNS}} ", "bold"),
         (f"{history.chance:4.2f} ", _chance_colour(history.chance)),
         ("     " if history.has_bought else f"{history.day:4.2f} ", _chance_colour(history.day)),
-        (f"{short(quiet_ms):>6} ago  ", "dim"),
+        (f"{short(quiet_ms):>6}  ", "dim"),
     )
     # Whose last prediction no longer holds is shown a while longer, to be read.
     over = quiet_ms > state.horizon_ms and not history.has_bought
+    said = Text(doing(history.facts), "dim" if over else "")
     if history.has_bought:
-        return _cut(line.append("BOUGHT ", "bold green") + Text(doing(history.facts)), width)
-    return _cut(line.append(doing(history.facts), "dim" if over else ""), width)
+        said.stylize("bold green", 0, len(what(history.facts[-1])))
+    return _cut(line + said, width)
 
 
-def _strange_lines(state: DemoState, roomy: bool, width: int) -> list[Text]:
-    return [line for event in state.strange for line in _strange(event, roomy, width)]
-
-
-def _strange(event: Strange, roomy: bool, width: int) -> list[Text]:
-    """One line, or two where there is room: what happened, and why that is strange."""
-    head = Text.assemble(
-        (f"{readable(event.user, _USER_COLUMNS):<{_USER_COLUMNS}} ", "bold"),
-        (f"{min(event.anomaly, 0.99999):.5f}  ", "bold red" if event.anomaly > 0.999 else "yellow"),
-    )
+def _strange(event: Strange, width: int) -> Text:
+    """Where there is room, what happened and why that is strange below each other's; else what is strange first."""
     happened, reason = Text(what(event.fact)), Text(event.why, "yellow")
     if event.fraud:
-        reason = Text.assemble((f"simulated fraud: {event.fraud}", "bold red"), "  ", reason)
-    if roomy:
-        return [_cut(head + happened, width), _cut(Text(" " * len(head)) + reason, width)]
-    return [_cut(Text.assemble(head, reason, ("  · ", "dim"), happened), width)]
+        reason = Text.assemble((f"simulated fraud: {event.fraud}", "bold red"), "; ", reason)
+    line = Text.assemble(
+        (f"{readable(event.user, _USER_COLUMNS):<{_USER_COLUMNS}} ", "bold"),
+        (f"{min(event.anomaly, 0.99999):.5f}  ", "bold red" if event.anomaly > _VERY_STRANGE else "yellow"),
+    )
+    if width >= _TWO_COLUMNS:
+        happened = _cut(happened, _HAPPENED_COLUMNS)
+        return _cut(Text.assemble(line, happened, " " * (_HAPPENED_COLUMNS - happened.cell_len + 2), reason), width)
+    return _cut(Text.assemble(line, reason, ("  · ", "dim"), happened), width)
 
 
 def _bought(bought: Bought, width: int) -> Text:
@@ -181,7 +179,7 @@ def _bought(bought: Bought, width: int) -> Text:
         line.append("without an event in the day before", "dim")
     else:
         line.append("predicted ", "dim").append(f"{bought.soon:.2f} ", _chance_colour(bought.soon))
-        line.append(f"{short(bought.before_ms)} before", "dim")
+        line.append(f"{short(bought.before_ms):>6} before", "dim")
     if bought.fact.item is not None:
         line.append(f"  {readable(bought.fact.item, 20)} {readable(bought.fact.category or '', 20)}")
     return _cut(line, width)
@@ -189,13 +187,11 @@ def _bought(bought: Bought, width: int) -> Text:
 
 def _section(title: str, colour: str, lines: Iterable[Text], places: int, roomy: bool) -> RenderableType:
     """A list under its title, always of as many lines, so that nothing below it moves."""
-    filled = [*lines]
+    name, filled = Text(title, f"bold {colour}"), [*lines]
     filled += [Text()] * (places - len(filled))
     if roomy:
-        return Panel(
-            Group(*filled), title=Text(title, f"bold {colour}"), title_align="left", box=box.ROUNDED, border_style="dim"
-        )
-    return Group(Rule(Text(title, f"bold {colour}"), align="left", style="dim"), *filled)
+        return Panel(Group(*filled), title=name, title_align="left", box=box.ROUNDED, border_style=_FRAME)
+    return Group(Rule(name, align="left", style=_FRAME), *filled)
 
 
 def _foot(state: DemoState, width: int) -> Text:
