@@ -9,6 +9,10 @@ STAMP := .venv/setup-complete
 UNFINISHED := .venv/setup-unfinished
 IS_3_11 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 
+# `python -m`, but that ctrl-C ends it without a traceback.
+MODULE := -c 'import runpy, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); del sys.argv[0]; \
+	runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)'
+
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  	/p' Makefile
 
@@ -22,7 +26,9 @@ while kill -0 $$$$ 2>/dev/null && sleep 1 >/dev/null 2>&1; do printf .; done & d
 endef
 
 # A venv is made again if another Python made it, or if making or filling it was interrupted. uv alone installs in a
-# third of pip's time; it is quiet because it ends with a line for each of a hundred packages.
+# third of pip's time; it is quiet because it ends with a line for each of a hundred packages. TMPDIR: what they leave
+# behind when they are interrupted is left in there.
+$(STAMP): export TMPDIR := $(CURDIR)/.venv/tmp
 $(STAMP): pyproject.toml deploy/constraints.txt
 	@if [ -e $(UNFINISHED) ] || ! { $(PYTHON) -c '$(IS_3_11)' && $(PYTHON) -m pip --version; } >/dev/null 2>&1; then \
 		for python in python3.11 python3 none; do \
@@ -31,15 +37,15 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 		if [ $$python = none ]; then \
 			echo "setup: needs Python 3.11 as python3.11 or python3; python3 is $$(python3 -V 2>&1)" >&2; exit 1; \
 		fi; \
-		rm -rf .venv && mkdir .venv && touch $(UNFINISHED) && printf "1/3 Python environment in .venv "; \
-		$(call dotted,"$$python" -m venv .venv); \
+		rm -rf .venv && mkdir -p .venv/tmp && touch $(UNFINISHED) && printf "1/3 Python environment in .venv "; \
+		$(call dotted,"$$python" $(MODULE) venv .venv); \
 	fi
-	@touch $(UNFINISHED)
+	@mkdir -p .venv/tmp && touch $(UNFINISHED)
 	@printf "2/3 packages, torch among them (half a minute on a fast line) "; \
-		$(call dotted,$(PYTHON) -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv && \
+		$(call dotted,$(PYTHON) $(MODULE) pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv && \
 			.venv/bin/uv pip install --quiet --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]')
-	@rm $(UNFINISHED)
-	@printf "3/3 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) -m stream.kafka.embedded)
+	@rm -rf $(UNFINISHED) .venv/tmp
+	@printf "3/3 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) $(MODULE) stream.kafka.embedded)
 	@touch $@
 
 # Only as `make demo SECONDS=60`: a shell that exports its variables has one of this name too, its own age.
