@@ -53,7 +53,7 @@ class Shop:
     ) -> None:
         """An event whose scores come 20 ms after it was sent."""
         self._seen[user] = self._seen.get(user, 0) + 1
-        about = {
+        about: dict[str, Any] = {
             "schema_version": 1,
             "id": "clicks-0-0-abc",
             "event_id": "e",

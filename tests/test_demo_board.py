@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -11,7 +12,7 @@ from rich.console import Console
 from stream.commands.demo_board import board, few_words, spark, too_small
 from tests.demo_events import Shop
 
-BOOTS = {"item_id": "sku-0412", "item_category": "boots", "price": 89.9}
+BOOTS: dict[str, Any] = {"item_id": "sku-0412", "item_category": "boots", "price": 89.9}
 
 
 def shop() -> Shop:

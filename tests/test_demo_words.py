@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stream.commands.demo_history import Fact, Histories, History, read
 from stream.commands.demo_words import doing, duration, fraud, short, what, why
 from tests.demo_events import fact, history
 
-BOOTS = {"item_id": "sku-0412", "item_category": "boots", "price": "89.90"}
+BOOTS: dict[str, Any] = {"item_id": "sku-0412", "item_category": "boots", "price": "89.90"}
 ACTION, CATEGORY, GAP, PRICE = ({part: 3.0} for part in ("action", "category", "gap", "price"))
 
 
@@ -149,12 +151,20 @@ def test_a_record_that_is_no_event_is_not_followed() -> None:
 def test_the_quietest_users_are_forgotten_once_there_are_too_many_facts() -> None:
     histories = Histories(facts=100)
     for n in range(300):
-        of = histories.before(f"user-{n % 250}")
-        histories.add(of, fact("search", n))
+        user, events_seen = f"user-{n % 250}", 1 + n // 250
+        histories.add(histories.before(user, events_seen), fact("search", n), events_seen)
     assert len(histories) == 100
     assert next(histories.newest_first()).user == "user-49"
     assert histories.get("user-249") is not None
     assert histories.get("user-100") is None
+
+
+def test_a_history_with_a_hole_begins_anew() -> None:
+    histories = Histories()
+    for events_seen in (1, 2, 4):
+        histories.add(histories.before("u", events_seen), fact("search", events_seen), events_seen)
+    assert histories.before("u", 5).count == 1
+    assert histories.before("u", 6).count == 0
 
 
 def test_of_a_user_the_last_events_are_kept_and_all_are_counted() -> None:

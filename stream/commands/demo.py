@@ -80,7 +80,7 @@ def _demo(seconds: float | None, rate_per_sec: float, plain: bool, as_json: bool
         worker = WorkerProcess(settings, folder / "worker.log")
         # A second of imports, while the broker starts; whoever comes for them sooner waits.
         threading.Thread(target=import_module, args=("stream.commands.demo_live",), daemon=True).start()
-        steps(f"Starting a Kafka broker of its own in {folder}; the very first time, 43 MB are fetched for it")
+        steps("Starting a Kafka broker of its own; the very first time, 43 MB are fetched for it")
         with worker:
             hurry += [worker.kill, lambda: _kill(broker)]
             with broker:
@@ -170,6 +170,7 @@ def _own_folder(ending: Ending) -> Iterator[Path]:
         ending.is_cleaning_up()
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+        ending.is_over()
 
 
 def _nobody_looks(error: Exception) -> bool:

@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ending:
-    """Takes the signals over, for as long as the process lives.
+    """Takes the signals over, for as long as there is something to clean up.
 
     The first one ends what runs, as ctrl-C does; what cleans up then is not interrupted again: each further signal
     calls all of `hurry`, which kill what is being waited for. The event loop's own means would not do: they give the
@@ -32,6 +32,11 @@ class Ending:
     def is_cleaning_up(self) -> None:
         """From here on no signal interrupts."""
         self._come = True
+
+    def is_over(self) -> None:
+        """All is cleaned up. A ctrl-C as late as this would only end Python in the middle of its own end."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """`asyncio.run`; KeyboardInterrupt if a signal ended it."""

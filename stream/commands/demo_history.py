@@ -87,14 +87,14 @@ def _number(decimal: Decimal) -> float | None:
 class History:
     """A user's events so far, in the order in which they were scored."""
 
-    __slots__ = ("_categories", "_devices", "bought_ms", "count", "day", "facts", "last_ms", "scored_secs", "user")
+    __slots__ = ("_categories", "_devices", "bought_ms", "count", "day", "facts", "last_ms", "seen", "user")
 
     def __init__(self, user: str) -> None:
         self.user = user
         self.facts: list[Fact] = []  # the last ones, newest last
         self.count = 0  # also of those no longer among the facts
+        self.seen = 0  # the worker's number of the last one
         self.last_ms = 0  # the latest event time
-        self.scored_secs = 0.0  # when the last one was scored, by the demo's clock
         self.day = 0.0  # probability within the last horizon, after the last event
         self.bought_ms: tuple[int, ...] = ()  # event times of the last purchases
         self._categories = 0  # a bit for each that was seen
@@ -152,16 +152,18 @@ class Histories:
     def get(self, user: str) -> History | None:
         return self._of.get(user)
 
-    def before(self, user: str) -> History:
-        """The history to which the user's next event is added."""
-        return self._of.get(user) or History(user)
+    def before(self, user: str, events_seen: int) -> History:
+        """The history to which the user's event of that number is added: a new one if the event before is missing."""
+        history = self._of.get(user)
+        return history if history is not None and history.seen == events_seen - 1 else History(user)
 
-    def add(self, history: History, fact: Fact) -> None:
+    def add(self, history: History, fact: Fact, events_seen: int) -> None:
         """The next event of a history that `before` gave."""
-        self._of.pop(history.user, None)
+        last = self._of.pop(history.user, None)
+        self._facts -= 0 if last is None else len(last.facts)
         self._of[history.user] = history
-        self._facts -= len(history.facts)
         history.add(fact, self.category_bit(fact.category))
+        history.seen = events_seen
         self._facts += len(history.facts)
         while self._facts > self._limit:
             self._facts -= len(self._of.pop(next(iter(self._of))).facts)

@@ -98,15 +98,15 @@ class DemoState:
         fact.time_ms, fact.soon = intent.event_time_ms, chances[0]
         self.shop_ms = max(self.shop_ms, fact.time_ms)
 
-        history = self._histories.before(intent.user_id)
+        history = self._histories.before(intent.user_id, intent.events_seen)
         if self._strangest.would_take(history.user, anomaly.anomaly, now):
             self._strangest.take(self._with_reasons(event, history, now))
         self.strangeness.add(min(nines(anomaly.anomaly) / _NINES_MAX, 1.0), event.label is not None)
         if fact.name == "purchase":
             self.purchases += 1
             self.bought.appendleft(_bought(history, fact))
-        self._histories.add(history, fact)
-        history.day, history.scored_secs = chances[-1], now
+        self._histories.add(history, fact, intent.events_seen)
+        history.day = chances[-1]
         self._open.append((fact.time_ms, fact.soon, history))
 
     def tick(self, now: float, lag: int) -> None:
