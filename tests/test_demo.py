@@ -223,8 +223,7 @@ def test_the_board_follows_the_size_of_its_terminal_and_gives_it_back(terminal: 
     terminal.resize(80, 24)
     terminal.process.sendintr()  # ctrl-C, typed
     assert terminal.end() == 0, terminal.said()
-    terminal_ends_with = terminal.said()
-    assert "Next, with your own events:" in terminal_ends_with
+    assert "Next, with your own events:" in terminal.said()
     assert not terminal.screen.cursor.hidden
     assert terminal.sent.count(b"\x1b[?1049h") == terminal.sent.count(b"\x1b[?1049l") == 1
     assert b"Traceback" not in terminal.sent
@@ -234,7 +233,7 @@ def test_the_board_follows_the_size_of_its_terminal_and_gives_it_back(terminal: 
 def test_a_terminal_that_is_closed_ends_the_demo_and_leaves_nothing_behind(terminal: AtTerminal) -> None:
     terminal.wait_for("users known")
     process = psutil.Process(terminal.process.pid)
-    os.close(terminal.process.child_fd)
+    terminal.process.ptyproc.fileobj.close()
     terminal.process.wait()
     assert not lives(process)
     assert terminal.left_behind() == []

@@ -13,6 +13,10 @@ from stream.commands.score_lines import readable
 
 _SHOW_SECS = 0.5  # two lines each
 _PROGRESS_SECS = 5.0
+_EXPLAINED = (
+    "Scores of some: the probability of a purchase in so long; how strange the event is, as the "
+    "share of normal traffic that is less surprising; and the user's events so far."
+)
 _HEADER_LINES = 40  # it comes again after so many, so that it is on the screen
 
 
@@ -52,6 +56,8 @@ class Lines:
         if now - self._shown_secs < _SHOW_SECS:
             return
         self._shown_secs = now
+        if self._likeliest is not None and not self._lines:
+            click.echo(_EXPLAINED)
         chosen = [pick[1] for pick in (self._likeliest, self._strangest) if pick is not None]
         for event in chosen[:1] if chosen[1:] and chosen[0] is chosen[1] else chosen:
             if self._lines % _HEADER_LINES == 0:

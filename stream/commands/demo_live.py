@@ -19,7 +19,7 @@ from stream.simulator.load import LoadReport, produce
 from stream.simulator.shoppers import simulate
 
 _DAY_MS = 86_400_000
-SIMULATED_DAY_SECS = 150
+_SIMULATED_DAY_SECS = 150
 _EVENTS_PER_USER_DAY = 2.78  # of the simulator, over five days of 8,000 users
 # Event time reaches the present after 12 hours of demo; the worker believes times up to a year before their records.
 _DAYS_AGO = 300
@@ -66,7 +66,7 @@ class Demo:
         self._view, self._ending = view, ending
         self._now_ms = int(time.time() * 1000)
         self._start_ms = self._now_ms - _DAYS_AGO * _DAY_MS
-        self._users = max(1, round(rate_per_sec * SIMULATED_DAY_SECS / _EVENTS_PER_USER_DAY))
+        self._users = max(1, round(rate_per_sec * _SIMULATED_DAY_SECS / _EVENTS_PER_USER_DAY))
         self._scores = DemoScores(settings, time.monotonic)
         self.state = DemoState(time.monotonic())
         self.sent = 0
@@ -74,7 +74,7 @@ class Demo:
     def __str__(self) -> str:
         return (
             f"Simulating {self._users:,} shoppers, {self._rate_per_sec:g} events a second: a day of theirs passes in "
-            f"{SIMULATED_DAY_SECS} s, the first one is {datetime.fromtimestamp(self._start_ms / 1000, UTC):%d %b %Y}"
+            f"{_SIMULATED_DAY_SECS} s, the first one is {datetime.fromtimestamp(self._start_ms / 1000, UTC):%d %b %Y}"
         )
 
     async def run(self, seconds: float | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,9 +22,6 @@ class Shelf(Generic[Key]):
     def __init__(self, least_secs: float) -> None:
         self._least_secs = least_secs
         self._since: dict[Key, float] = {}  # in the order in which they are shown
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._since)
 
     def settle(self, ranked: Sequence[Key], size: int, now: float) -> list[Key]:
         """Take in the best, of which there are `size` places -> what is shown, best first."""
