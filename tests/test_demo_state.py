@@ -102,12 +102,23 @@ def test_a_purchase_is_listed_with_the_highest_probability_of_the_day_before_it(
     shop.event("u", "begin_checkout", 25 * HOUR, soon=0.62)
     shop.event("u", "view_item", 25 * HOUR + 100, soon=0.2)
     shop.event("u", "purchase", 25 * HOUR + 240, value=129.9)
+    shop.state.tick(25 * HOUR + 240, 0)
     shop.event("u", "purchase", 25 * HOUR + 250, value=5)
     shop.event("new", "purchase", 25 * HOUR + 260, value=5)
+    shop.state.tick(25 * HOUR + 260, 0)
     unknown, again, bought = shop.state.bought
     assert (bought.fact.price, bought.soon, bought.before_ms) == (129.9, 0.62, 240_000)
     assert again.soon is None  # what came before the first purchase was about that one
     assert unknown.soon is None
+
+
+def test_of_many_purchases_at_once_only_the_last_are_listed_and_all_are_counted() -> None:
+    shop = Shop()
+    for n in range(100):
+        shop.event(f"user-{n}", "purchase", n / 1000, value=5)
+    shop.state.tick(3, 0)
+    assert [bought.user for bought in shop.state.bought] == ["user-99", "user-98"]
+    assert shop.state.purchases == 100
 
 
 def test_the_share_that_bought_counts_purchases_within_the_horizon_after_each_score() -> None:

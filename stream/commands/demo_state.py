@@ -32,6 +32,7 @@ _RANK_SECS = 2.0
 _LOOKED_AT = 5_000  # users scored last, in search of the likeliest: more than visit the fastest demo in half an hour
 _SHOWN_SECS = 4.0  # time to read a line; by then its half hour of the shop has passed, at 150 s a day
 _LIKELY, _STRANGE, _BOUGHT = 8, 8, 12  # kept of each; the board shows as many as it has room for
+_NEWLY_BOUGHT = 2  # of them at a time, so that each stays for some seconds
 _DECILE = 0.1
 _PERCENT = 0.01
 _NINES_MAX = 10.0  # of the scale on which the tally of strange events is kept
@@ -64,7 +65,8 @@ class DemoState:
         }
         self.likely: list[History] = []
         self.strange: list[Strange] = []
-        self.bought: deque[Bought] = deque(maxlen=_BOUGHT)  # newest first
+        self.bought: deque[Bought] = deque(maxlen=_BOUGHT)  # newest first; some, where there are too many to read
+        self._newly_bought: deque[Bought] = deque(maxlen=_NEWLY_BOUGHT)
         self._histories = Histories()
         self._strangest = Strangest()
         self._open: deque[tuple[int, float, History]] = deque(maxlen=_OPEN)
@@ -104,7 +106,7 @@ class DemoState:
         self.strangeness.add(min(nines(anomaly.anomaly) / _NINES_MAX, 1.0), event.label is not None)
         if fact.name == "purchase":
             self.purchases += 1
-            self.bought.appendleft(_bought(history, fact))
+            self._newly_bought.append(_bought(history, fact))
         self._histories.add(history, fact, intent.events_seen)
         history.day = chances[-1]
         self._open.append((fact.time_ms, fact.soon, history))
@@ -117,6 +119,8 @@ class DemoState:
         if now - self._ranked_secs >= _RANK_SECS or not (self.likely or self.strange):
             self._ranked_secs = now
             self._rank(now)
+            self.bought.extendleft(self._newly_bought)
+            self._newly_bought.clear()
 
     def latency_ms(self) -> tuple[float, float] | None:
         """p50 and p99 of the last seconds."""
