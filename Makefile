@@ -6,33 +6,46 @@
 
 PYTHON := .venv/bin/python
 STAMP := .venv/setup-complete
+UNFINISHED := .venv/setup-unfinished
 IS_3_11 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+
+# `python -m`, but that ctrl-C ends it without a traceback.
+MODULE := -c 'import runpy, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); del sys.argv[0]; \
+	runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)'
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  	/p' Makefile
 
 setup: $(STAMP) ## install everything into .venv, and fetch the broker of demo and tests
 
-# A venv that another Python made, or that was interrupted, is made again. uv alone installs in a third of pip's time;
-# it is quiet because it ends with a line for each of a hundred packages: the dots say that it works.
+# What is done in silence is seen to work: a dot for each second of it.
+define dotted
+while kill -0 $$$$ 2>/dev/null && sleep 1 >/dev/null 2>&1; do printf .; done & dots=$$!; \
+	$(1); \
+	result=$$?; kill $$dots; echo; exit $$result
+endef
+
+# A venv is made again if another Python made it, or if making or filling it was interrupted. uv alone installs in a
+# third of pip's time; it is quiet because it ends with a line for each of a hundred packages. TMPDIR: what they leave
+# behind when they are interrupted is left in there.
+$(STAMP): export TMPDIR := $(CURDIR)/.venv/tmp
 $(STAMP): pyproject.toml deploy/constraints.txt
-	@echo "1/3 Python environment in .venv"
-	@if ! { $(PYTHON) -c '$(IS_3_11)' && $(PYTHON) -m pip --version; } >/dev/null 2>&1; then \
+	@if [ -e $(UNFINISHED) ] || ! { $(PYTHON) -c '$(IS_3_11)' && $(PYTHON) -m pip --version; } >/dev/null 2>&1; then \
 		for python in python3.11 python3 none; do \
 			if "$$python" -c '$(IS_3_11)' 2>/dev/null; then break; fi; \
 		done; \
 		if [ $$python = none ]; then \
 			echo "setup: needs Python 3.11 as python3.11 or python3; python3 is $$(python3 -V 2>&1)" >&2; exit 1; \
 		fi; \
-		$$python -m venv --clear .venv; \
+		rm -rf .venv && mkdir -p .venv/tmp && touch $(UNFINISHED) && printf "1/3 Python environment in .venv "; \
+		$(call dotted,"$$python" $(MODULE) venv .venv); \
 	fi
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv
+	@mkdir -p .venv/tmp && touch $(UNFINISHED)
 	@printf "2/3 packages, torch among them (half a minute on a fast line) "; \
-		while kill -0 $$$$ 2>/dev/null && sleep 1 >/dev/null 2>&1; do printf .; done & \
-		dots=$$!; \
-		.venv/bin/uv pip install --quiet --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]'; \
-		result=$$?; kill $$dots; echo; exit $$result
-	@printf "3/3 "; $(PYTHON) -m stream.kafka.embedded
+		$(call dotted,$(PYTHON) $(MODULE) pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv && \
+			.venv/bin/uv pip install --quiet --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]')
+	@rm -rf $(UNFINISHED) .venv/tmp
+	@printf "3/3 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) $(MODULE) stream.kafka.embedded)
 	@touch $@
 
 # Only as `make demo SECONDS=60`: a shell that exports its variables has one of this name too, its own age.

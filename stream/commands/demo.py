@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import errno
+import json
+import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stream.commands import INTERRUPTED
 from stream.commands.options import setting_flags
+from stream.errors import BrokerError
 from stream.settings import Settings, load
+
+if TYPE_CHECKING:
+    from stream.commands.demo_ending import Ending
+    from stream.commands.demo_live import Demo, Steps, View
+    from stream.commands.demo_screen import Screen
+    from stream.commands.worker_process import WorkerProcess
+    from stream.kafka.embedded import EmbeddedBroker
 
 
 @click.command("demo", short_help="all of it on this machine: broker, worker, shoppers, live scores")
@@ -25,42 +39,108 @@ from stream.settings import Settings, load
     default=200.0,
     help="Events per second; there are shoppers enough for a day to pass in 150 s. [200]",
 )
+@click.option("--plain", is_flag=True, help="Lines instead of a board, at a terminal too.")
+@click.option("--json", "as_json", is_flag=True, help="Only a summary, as one JSON object at the end.")
 @setting_flags("model", "device", "torch_threads", "partitions", "log_level")
-def demo(seconds: float | None, rate_per_sec: float, **flags: str | None) -> int:
+def demo(seconds: float | None, rate_per_sec: float, plain: bool, as_json: bool, **flags: str | None) -> int:
     """See it work: a Kafka broker, a worker and simulated shoppers on this machine, with live scores.
 
-    Shown are about four of the scores of each second: the likeliest buyer and the strangest event of every half
-    second. At the end everything is stopped, and what it stored is removed.
+    At a terminal, a board: who is likeliest to buy, what is strangest and why, and who has bought. Elsewhere, a line
+    for about four of the scores of each second. At the end everything is stopped, and what it stored is removed.
 
     \b
       behaviour-stream demo
       behaviour-stream demo --seconds 60 --rate-per-sec 2000
+      behaviour-stream demo --seconds 30 --json | jq .latency_ms
     """
-    from stream.commands.demo_live import Demo
+    try:
+        return _demo(seconds, rate_per_sec, plain, as_json, flags)
+    except OSError as error:
+        if error.errno == errno.EIO:  # the terminal has gone; click itself ends quietly where a pipe has
+            return INTERRUPTED
+        raise
+
+
+def _demo(seconds: float | None, rate_per_sec: float, plain: bool, as_json: bool, flags: dict[str, str | None]) -> int:
+    from stream.commands import demo_screen
+    from stream.commands.demo_ending import Ending
+    from stream.commands.demo_lines import Lines, Progress, Sentences
     from stream.commands.worker_process import WorkerProcess
-    from stream.kafka import topics
     from stream.kafka.embedded import EmbeddedBroker
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as ctrl-C, so that nothing stays behind
-        signal.signal(number, signal.default_int_handler)
-    with _own_folder() as folder:
-        embedded = EmbeddedBroker(folder / "broker")
-        settings = _settings(flags, embedded.bootstrap_servers, folder)
-        click.echo(f"Starting a Kafka broker of its own in {folder}; the very first time, 43 MB are fetched for it.")
-        with WorkerProcess(settings, folder / "worker.log") as worker, embedded:
-            click.echo(f"Creating its topics: {', '.join((*settings.source_topics, *settings.output_topics))}.")
-            asyncio.run(topics.ensure(settings))
-            click.echo(f"Starting a worker, a process of its own; its log is {folder / 'worker.log'}.")
-            worker.begin()
-            try:
-                summary = asyncio.run(Demo(settings, rate_per_sec, worker).run(seconds))
-            finally:
+    console = None if plain or as_json else demo_screen.terminal()
+    steps = demo_screen.Steps(console) if console is not None else Sentences(to_stderr=as_json)
+    screen = demo_screen.Screen(console, steps.done) if console is not None else None
+    view: View = screen or (Progress() if as_json else Lines())
+    hurry: list[Callable[[], None]] = []
+    ending = Ending(hurry)
+    with _own_folder(ending) as folder, contextlib.closing(steps), contextlib.closing(view):
+        broker = EmbeddedBroker(folder / "broker")
+        settings = _settings(flags, broker.bootstrap_servers, folder)
+        worker = WorkerProcess(settings, folder / "worker.log")
+        # A second of imports, while the broker starts; whoever comes for them sooner waits.
+        threading.Thread(target=import_module, args=("stream.commands.demo_live",), daemon=True).start()
+        steps("Starting a Kafka broker of its own; the very first time, 43 MB are fetched for it")
+        with worker:
+            hurry += [worker.kill, lambda: _kill(broker)]
+            with broker:
+                live = _run(
+                    settings,
+                    rate_per_sec=rate_per_sec,
+                    seconds=seconds,
+                    worker=worker,
+                    view=view,
+                    steps=steps,
+                    ending=ending,
+                )
+                view.close()
+                steps("Stopping the worker and the broker")
                 worker.stop()  # before the broker: it commits at its end
-            click.echo("Stopped the worker; stopping the broker.")
-    if summary is None:
+        steps.done()
+    if not live.state.count:
         return INTERRUPTED
-    click.echo(summary)
+    _sum_up(live, screen, as_json)
     return 0
+
+
+def _run(
+    settings: Settings,
+    *,
+    rate_per_sec: float,
+    seconds: float | None,
+    worker: WorkerProcess,
+    view: View,
+    steps: Steps,
+    ending: Ending,
+) -> Demo:
+    from stream.commands.demo_live import Demo
+    from stream.kafka import topics
+
+    steps(f"Creating its topics: {', '.join((*settings.source_topics, *settings.output_topics))}")
+    ending.run(topics.ensure(settings))
+    steps("Starting a worker, a process of its own, which loads the model")
+    worker.begin()
+    live = Demo(settings, rate_per_sec, worker, view, ending)
+    steps(str(live))
+    ending.run(live.run(seconds))
+    return live
+
+
+def _sum_up(live: Demo, screen: Screen | None, as_json: bool) -> None:
+    from stream.commands.demo_summary import figures, next_steps, sentences
+
+    if as_json:
+        click.echo(json.dumps(figures(live.state, live.sent)))
+        return
+    if screen is not None:
+        screen.leave_a_picture(live.state, time.monotonic())
+    for line in (*sentences(live.state, live.sent), *next_steps()):
+        click.echo(line)
+
+
+def _kill(broker: EmbeddedBroker) -> None:
+    with contextlib.suppress(BrokerError, ProcessLookupError):
+        os.kill(broker.pid, signal.SIGKILL)
 
 
 def _settings(flags: dict[str, str | None], bootstrap_servers: str, folder: Path) -> Settings:
@@ -75,18 +155,24 @@ def _settings(flags: dict[str, str | None], bootstrap_servers: str, folder: Path
 
 
 @contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
+def _own_folder(ending: Ending) -> Iterator[Path]:
     """A new folder, removed in the end; kept, and named, if something failed."""
     folder = Path(tempfile.mkdtemp(prefix="behaviour-stream-demo-"))
     kept = False
     try:
         yield folder
-    except BrokenPipeError:  # whoever read the scores has gone
-        raise
-    except Exception:
-        kept = True
-        click.echo(f"The logs are kept in {folder}.", err=True)
+    except Exception as error:
+        kept = not _nobody_looks(error)
+        if kept:
+            click.echo(f"The logs are kept in {folder}.", err=True)
         raise
     finally:
+        ending.is_cleaning_up()
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+        ending.is_over()
+
+
+def _nobody_looks(error: Exception) -> bool:
+    """Whether it says that whoever read the scores has gone: `head`, or the terminal."""
+    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO)

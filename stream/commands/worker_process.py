@@ -71,5 +71,9 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """SIGKILL, without waiting for its end, as a signal handler must not. Nothing if it has ended."""
+        self._process.kill()
+
     def __exit__(self, *error: object) -> None:
         self.stop()

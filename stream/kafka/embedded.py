@@ -241,7 +241,6 @@ def _answers(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    print(f"Kafka {_KAFKA_VERSION}, for demo and tests (43 MB, fetched once) ...", flush=True)
     try:
         prepare()
     except (SettingsError, BrokerError) as failure:
