@@ -32,7 +32,9 @@ _SELLABLE = [
     if category.name in ("watches", "jewellery", "phones", "headphones", "laptops", "tablets", "cameras", "bags")
 ]
 _SCRAPED_EVENTS_MAX = 2_000  # of a visit
-_COVER_SHARE, _COVER_MS = 0.8, 30 * DAY_MS
+_COVER_SHARE, _COVER_MS = 0.9, 30 * DAY_MS
+_SCOUT_SHARE = 0.4  # of accounts that have a look before they act
+_PACE_SPREAD, _DWELL_SPREAD = 0.5, 1.0  # of logarithms: from account to account, from page to page
 
 
 def cases(shop: Shop, shoppers: Sequence[Shopper], start_ms: int) -> list[Actor]:
@@ -99,10 +101,15 @@ class _Account:
     address: str
     paid_with: str
     likes: Sequence[int]  # categories
+    pace: float  # how long it stays at a page, in proportion to others
 
     def visit(self, time_ms: int, *, network: str | None = None) -> Visit:
         where = whereabouts(self.device, network or self.network, self.country)
         return Visit(self.shop.rng, self.account, where, time_ms, self.case)
+
+    def pause(self, visit: Visit, median_secs: float) -> None:
+        """Let the time of a page pass."""
+        visit.time_ms += _pause(self.shop, 1000 * median_secs * self.pace, _DWELL_SPREAD)
 
     def facts(self, item: Item, quantity: int = 1) -> str:
         return self.shop.item_facts(item, quantity, self.account)
@@ -127,6 +134,7 @@ def _accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[tuple
             home.address,
             home.payment,
             shopper.favourites,
+            _around(shop.rng, 1.3, _PACE_SPREAD),
         )
         yield account, _Cover(shopper, now_ms + _COVER_MS) if lives else None
 
@@ -191,15 +199,18 @@ def _card_testing(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: i
 
 def _test_cards(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
+    if rng.random() < _SCOUT_SHARE:
+        visit, time_ms = _scout(by, time_ms)
+        yield visit, time_ms
     for _ in range(1 if rng.random() < 0.7 else 2):
         visit = by.visit(time_ms, network=shop.carrier_network())
         item = min((_any_item(by) for _ in range(rng.randint(1, 4))), key=lambda item: item.cents)
-        _look_around(by, visit, item, rng.randint(1, 10))
+        _look_around(by, visit, item, rng.randint(2, 14))
         _to_checkout(by, visit, {item: 1})
         for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3))):
             card = payment("card", shop.token())
             visit.add("add_payment_info", f"{by.facts(item)},{card}")
-            visit.time_ms += _pause(shop, 17_000, 0.8)
+            by.pause(visit, 17)
             if rng.random() < 0.4:
                 visit.add("purchase", by.order({item: 1}, card, by.address))
                 break
@@ -223,6 +234,7 @@ def _account_takeover(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_m
             address=victim.home.address if rng.random() < 0.25 else shop.token(),  # intercepted at the door
             paid_with=victim.payment(other=False) if rng.random() < 0.7 else shop.payment(),
             likes=victim.favourites,
+            pace=_around(rng, 1.3, _PACE_SPREAD),
         )
         yield Offender(shop, _take_over(by, now_ms), now_ms)
 
@@ -236,15 +248,15 @@ def _take_over(by: _Account, time_ms: int) -> Script:
         dear = max((shelf.draw(rng) for _ in range(2)), key=lambda item: item.cents)
         if rng.random() < 0.4:
             visit.add("view_cart", "")
-            visit.time_ms += _pause(shop, 12_000, 0.9)
-        _look_around(by, visit, dear, rng.randint(0, 8))
+            by.pause(visit, 12)
+        _look_around(by, visit, dear, rng.randint(1, 14))
         lines = {dear: 1 if rng.random() < 0.7 else 2}
         if rng.random() < 0.3:
             lines.setdefault(shelf.draw(rng), 1)
         _to_checkout(by, visit, lines)
         visit.add("add_payment_info", f"{by.facts(dear, lines[dear])},{by.paid_with}")
         if rng.random() < 0.8:
-            visit.time_ms += _pause(shop, 18_000, 0.9)
+            by.pause(visit, 18)
             visit.add("purchase", by.order(lines, by.paid_with, by.address))
         time_ms = visit.time_ms + int(rng.expovariate(1 / (5 * HOUR_MS)))
         yield visit, time_ms
@@ -263,6 +275,9 @@ def _bulk_resale(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: in
 
 def _buy_up(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
+    if rng.random() < _SCOUT_SHARE:
+        visit, time_ms = _scout(by, time_ms)
+        yield visit, time_ms
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         visit = by.visit(time_ms)
         promoted = shop.catalogue.promoted() or [_any_item(by)]
@@ -272,10 +287,10 @@ def _buy_up(by: _Account, time_ms: int) -> Script:
         chosen = rng.sample(promoted, min(len(promoted), rng.choice((1, 1, 2, 3))))
         lines = {item: max(1, round(_around(rng, 2.5, 0.7))) for item in chosen}
         item, quantity = next(iter(lines.items()))
-        _look_around(by, visit, item, rng.randint(0, 8))
+        _look_around(by, visit, item, rng.randint(2, 20))
         _to_checkout(by, visit, lines)
         visit.add("add_payment_info", f"{by.facts(item, quantity)},{by.paid_with}")
-        visit.time_ms += _pause(shop, 18_000, 0.8)
+        by.pause(visit, 18)
         address = shop.pickup_address() if rng.random() < 0.25 else by.address
         visit.add("purchase", by.order(lines, by.paid_with, address, "SAVE10" if rng.random() < 0.3 else None))
         time_ms = visit.time_ms + int(rng.expovariate(1 / (30 * HOUR_MS)))
@@ -309,18 +324,28 @@ def _coupon_ring(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: in
 
 def _use_welcome(by: _Account, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
+    if rng.random() < _SCOUT_SHARE:
+        visit, time_ms = _scout(by, time_ms)
+        yield visit, time_ms
     visit = by.visit(time_ms)
     lines = {_any_item(by): 1}
     if rng.random() < 0.3:
         lines.setdefault(_any_item(by), 1)
     item = next(iter(lines))
-    _look_around(by, visit, item, rng.randint(0, 9))
+    _look_around(by, visit, item, rng.randint(3, 18))
     _to_checkout(by, visit, lines)
     visit.add("add_payment_info", f"{by.facts(item)},{by.paid_with}")
-    visit.time_ms += _pause(shop, 20_000, 0.9)
+    by.pause(visit, 20)
     address = shop.pickup_address() if rng.random() < 0.2 else by.address
     visit.add("purchase", by.order(lines, by.paid_with, address, "WELCOME10" if rng.random() < 0.9 else None))
     yield visit, visit.time_ms
+
+
+def _scout(by: _Account, time_ms: int) -> tuple[Visit, int]:
+    """A look at the shop, hours before."""
+    visit = by.visit(time_ms)
+    _look_around(by, visit, _any_item(by), by.shop.rng.randint(1, 8))
+    return visit, visit.time_ms + int(by.shop.rng.expovariate(1 / (12 * HOUR_MS)))
 
 
 def _look_around(by: _Account, visit: Visit, item: Item, others: int) -> None:
@@ -334,9 +359,9 @@ def _look_around(by: _Account, visit: Visit, item: Item, others: int) -> None:
             visit.add("search", shelf.english.draw(rng, rng.randrange(2), 0.05)[0])
         else:
             visit.add("view_item", by.facts(shelf.draw(rng)))
-        visit.time_ms += _pause(shop, 18_000, 1.0)
+        by.pause(visit, 18)
     visit.add("view_item", by.facts(item))
-    visit.time_ms += _pause(shop, 18_000, 1.0)
+    by.pause(visit, 18)
 
 
 def _to_checkout(by: _Account, visit: Visit, lines: Mapping[Item, int]) -> None:
@@ -344,15 +369,15 @@ def _to_checkout(by: _Account, visit: Visit, lines: Mapping[Item, int]) -> None:
     for place, (item, quantity) in enumerate(lines.items()):
         if place:
             visit.add("view_item", by.facts(item))
-            visit.time_ms += _pause(shop, 18_000, 1.0)
+            by.pause(visit, 18)
         visit.add("add_to_cart", by.facts(item, quantity))
-        visit.time_ms += _pause(shop, 16_000, 1.0)
+        by.pause(visit, 16)
     if shop.rng.random() < 0.6:
         visit.add("view_cart", "")
-        visit.time_ms += _pause(shop, 16_000, 1.0)
+        by.pause(visit, 16)
     item, quantity = next(iter(lines.items()))
     visit.add("begin_checkout", by.facts(item, quantity))
-    visit.time_ms += _pause(shop, 28_000, 0.9)
+    by.pause(visit, 28)
 
 
 def _any_item(by: _Account) -> Item:

@@ -28,7 +28,7 @@ _DWELL_LEAST_MS = 250  # also keeps the events of a user strictly in order
 _CART_ITEMS_MAX = 12
 _QUANTITIES, _QUANTITY_SHARES = (1, 2, 3, 4, 6), (84, 9, 3, 2, 2)
 # Readiness to buy, in standard deviations: of those who need nothing, and from visit to visit
-_IDLE_READINESS, _READINESS_SPREAD = -2.0, 0.6
+_IDLE_READINESS, _READINESS_SPREAD = -2.5, 0.4
 
 _START, _END = "", "end"
 # From each event to the next: weights of the second level of readiness, in percent.
@@ -41,8 +41,8 @@ _FUNNEL: dict[str, dict[str, float]] = {
         "view_item_list": 30,
         "search": 14,
         "view_item": 12,
-        "add_to_cart": 1.2,
-        "add_to_wishlist": 1.5,
+        "add_to_cart": 1.1,
+        "add_to_wishlist": 0.9,
         _END: 31,
     },
     "add_to_wishlist": {"view_item_list": 40, "search": 20, "view_item": 15, _END: 25},
@@ -55,14 +55,16 @@ _FUNNEL: dict[str, dict[str, float]] = {
 }
 _NEEDS_CART = {"view_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "purchase"}
 # What one level of readiness multiplies a weight by, as a logarithm.
-_PULL = {"add_to_cart": 0.8, "begin_checkout": 0.9, "add_payment_info": 0.7, "purchase": 0.55, _END: -0.25}
+_PULL = {"add_to_cart": 0.8, "begin_checkout": 0.9, "add_payment_info": 0.7, "purchase": 0.55, _END: -0.45}
 # Readiness is about normal; above each bound it is one level higher.
 _LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
 # Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
 _DWELL_SECS = dict.fromkeys(_FUNNEL, 19.0) | {"select_item": 5.0, "view_item": 26.0, "begin_checkout": 35.0}
 _DWELL_MS = {name: 1000 * secs for name, secs in _DWELL_SECS.items()}
 _QUANTILES = 4096
-_PACE_SPREAD = 0.3  # of the log of the times of a visit, beside the shopper's own
+_READY_PACE = 0.35  # what a level of readiness adds to it
+_READY_LOOK_AGAIN = 0.3  # and to the share of views that are of an item seen before
+_PACE_SPREAD = 0.5  # of the log of the times of a visit, beside the shopper's own
 # Patience is about normal: mean of each fifth of the visits, in standard deviations.
 _PATIENCE = (-1.4, -0.53, 0.0, 0.53, 1.4)
 
@@ -122,7 +124,7 @@ class Session:
         """The events, the last one first."""
         rng, visit = self._rng, self.visit
         # Everyone has a pace, another one each time; and those who want something stay longer at each page.
-        pace = self._shopper.pace + _PACE_SPREAD * rng.gauss(0, 1) + 0.12 * (self.level - 1)
+        pace = self._shopper.pace + _PACE_SPREAD * rng.gauss(0, 1) + _READY_PACE * (self.level - 1)
         factor = self._numbers.dwell_factor * math.exp(pace)
         dwells, random = _dwells(self._numbers.dwell_spread), rng.random
         name = self._next_name(_START)
@@ -237,7 +239,7 @@ class Session:
         """An item of the cart or the shortlist, or one seen before: the more ready to buy, the more likely."""
         shopper = self._shopper
         known = list(shopper.cart) or (shopper.need.shortlist if shopper.need else None) or self._seen
-        if known and self._rng.random() < self._numbers.look_again_share + 0.15 * self.level:
+        if known and self._rng.random() < self._numbers.look_again_share + _READY_LOOK_AGAIN * self.level:
             return self._rng.choice(known)
         return None
 
