@@ -41,7 +41,7 @@ _FUNNEL: dict[str, dict[str, float]] = {
         "view_item_list": 30,
         "search": 14,
         "view_item": 12,
-        "add_to_cart": 1.1,
+        "add_to_cart": 0.8,
         "add_to_wishlist": 0.9,
         _END: 31,
     },
@@ -55,7 +55,7 @@ _FUNNEL: dict[str, dict[str, float]] = {
 }
 _NEEDS_CART = {"view_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "purchase"}
 # What one level of readiness multiplies a weight by, as a logarithm.
-_PULL = {"add_to_cart": 0.8, "begin_checkout": 0.9, "add_payment_info": 0.7, "purchase": 0.55, _END: -0.45}
+_PULL = {"add_to_cart": 1.0, "begin_checkout": 0.45, "add_payment_info": 0.2, "purchase": 0.1, _END: -0.4}
 # Readiness is about normal; above each bound it is one level higher.
 _LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
 # Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
@@ -63,7 +63,7 @@ _DWELL_SECS = dict.fromkeys(_FUNNEL, 19.0) | {"select_item": 5.0, "view_item": 2
 _DWELL_MS = {name: 1000 * secs for name, secs in _DWELL_SECS.items()}
 _QUANTILES = 4096
 _READY_PACE = 0.35  # what a level of readiness adds to it
-_READY_LOOK_AGAIN = 0.3  # and to the share of views that are of an item seen before
+_READY_LOOK_AGAIN = 0.35  # and to the share of views that are of an item seen before
 _PACE_SPREAD = 0.5  # of the log of the times of a visit, beside the shopper's own
 # Patience is about normal: mean of each fifth of the visits, in standard deviations.
 _PATIENCE = (-1.4, -0.53, 0.0, 0.53, 1.4)

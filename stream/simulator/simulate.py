@@ -9,8 +9,8 @@ from random import Random
 
 from stream.errors import SettingsError
 from stream.shop_event import ShopEvent
-from stream.simulator import fraud
 from stream.simulator.disorder import disordered
+from stream.simulator.fraud.cases import cases
 from stream.simulator.scenario import Scenario
 from stream.simulator.shop import Actor, Shop
 from stream.simulator.shopper import Shopper
@@ -37,7 +37,7 @@ def _happening(rng: Random, scenario: Scenario, users: int, start_ms: int) -> It
     """Events by event time."""
     shop = Shop(rng, scenario, users)
     shoppers = _shoppers(shop, users, start_ms)
-    actors: list[Actor] = [*shoppers, *fraud.cases(shop, shoppers, start_ms)]
+    actors: list[Actor] = [*shoppers, *cases(shop, shoppers, start_ms)]
     # Who is to act, by when; and whose events are under way, by when the next one happens: few, so this one is quick.
     due = [(actor.next_ms, number, actor) for number, actor in enumerate(actors) if actor.next_ms is not None]
     heapify(due)
