@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.commands.options import json_flag
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--with-fraud", is_flag=True, help="Compare the behaviour of users with fraud labels too.")
 @click.option("--figures-only", is_flag=True, help="Leave out buyers and fraud, which take the longest.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[report.html; none with --json]")
-@click.option("--json", "as_json", is_flag=True, help="An object instead of the table.")
+@json_flag("one JSON object instead of the table")
 def compare(
     *,
     file: Path,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands import INTERRUPTED
-from stream.commands.options import setting_flags
+from stream.commands.options import json_flag, setting_flags
 from stream.errors import BrokerError
 from stream.settings import Settings, load
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Events per second; there are shoppers enough for a day to pass in 150 s. [200]",
 )
 @click.option("--plain", is_flag=True, help="Lines instead of a board, at a terminal too.")
-@click.option("--json", "as_json", is_flag=True, help="Only a summary, as one JSON object at the end.")
+@json_flag("only a summary, one JSON object at the end")
 @setting_flags("model", "device", "torch_threads", "partitions", "log_level")
 def demo(seconds: float | None, rate_per_sec: float, plain: bool, as_json: bool, **flags: str | None) -> int:
     """See it work: a Kafka broker, a worker and simulated shoppers on this machine, with live scores.

@@ -21,7 +21,7 @@ from stream.simulator.simulate import simulate
 
 _DAY_MS = 86_400_000
 _SIMULATED_DAY_SECS = 150
-_EVENTS_PER_USER_DAY = 2.78  # of the simulator, over five days of 8,000 users
+_EVENTS_PER_USER_DAY = 3.2  # of the scenario, over its first days
 # Event time reaches the present after 12 hours of demo; the worker believes times up to a year before their records.
 _DAYS_AGO = 300
 
@@ -95,7 +95,7 @@ class Demo:
 
     async def _send(self, stop: asyncio.Event) -> LoadReport:
         events = simulate(
-            scenario.load(), seed=self._now_ms, users=self._users, start_ms=self._start_ms, end_ms=self._now_ms
+            scenario.load("demo"), seed=self._now_ms, users=self._users, start_ms=self._start_ms, end_ms=self._now_ms
         )
         return await produce(
             self._scores.expecting(events),

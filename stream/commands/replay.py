@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.commands.options import SOURCES, progress_flag, setting_flags
+from stream.commands.options import SOURCES, json_flag, progress_flag, setting_flags
 from stream.errors import SettingsError
 from stream.settings import load
 
@@ -39,7 +39,7 @@ class _Speed(click.ParamType):
 @click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help="Instead: TOML with FILE's own columns.")
 @click.option("--dry-run", is_flag=True, help="Send nothing: show what would be sent. Needs no broker.")
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object.")
+@json_flag("one JSON object; of a dry run, all that it shows")
 @click.option("--refused", "refused_file", type=click.Path(path_type=Path), help="Write rows that are refused here.")
 @click.option("--ignore-refused", is_flag=True, help="Send the rest even if most rows are refused.")
 @click.option("--speed", type=_Speed(), metavar="recorded|N", help="Times the recorded speed. [recorded, which is 1]")
@@ -112,8 +112,6 @@ def replay(
         raise click.UsageError("--map and --format exclude each other")
     if speed is not None and flat_out:
         raise click.UsageError("--speed and --flat-out exclude each other")
-    if as_json and not dry_run:
-        raise click.UsageError("--json goes with --dry-run")
     # Of a million events that are kept to be sorted, the collector would look at all again and again: twice the time
     gc.set_threshold(100_000, 50, 50)
     from stream.commands.refused_rows import writing_refused
@@ -128,7 +126,7 @@ def replay(
         _say_if_large(file)
         recording = open_recording(file, format_name, shop_map, refuse=refuse, folder=temp_dir, say=_say)
     for line in totals(file, recording.format, recording.tally):
-        click.echo(line)
+        click.echo(line, err=as_json)
     problem = why_not(file, recording.tally, ignore_refused=ignore_refused)
     if problem:
         raise SettingsError(problem)

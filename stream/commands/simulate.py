@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from stream.commands.options import SOURCES, progress_flag, setting_flags
+from stream.commands.options import SOURCES, json_flag, progress_flag, setting_flags
 from stream.errors import SettingsError
 from stream.settings import load
 
@@ -27,7 +27,7 @@ _RATE_PER_SEC = 200.0
 )
 @click.option("--seed", type=int, default=1, help="The same seed gives the same shoppers. [1]")
 @click.option(
-    "--users", type=click.IntRange(1), default=10_000, help="Shoppers, some 3.5 events a day each by default. [10000]"
+    "--users", type=click.IntRange(1), default=10_000, help="Shoppers, some 3.3 events a day each by default. [10000]"
 )
 @click.option("--rate-per-sec", type=float, metavar="N", help="Events per second, steady. [200]")
 @click.option("--speed", type=float, metavar="N", help="Instead: event time N times as fast as the clock.")
@@ -50,7 +50,7 @@ _RATE_PER_SEC = 200.0
 )
 @click.option("--labels-out", type=click.Path(dir_okay=False, path_type=Path), help="Labels of fraud into a file.")
 @click.option("--labels-topic", metavar="TEXT", help="Labels of fraud onto a topic, which is created if it is missing.")
-@click.option("--json", "as_json", is_flag=True, help="What was done, as one JSON object.")
+@json_flag("one JSON object at the end, events and seconds")
 @progress_flag
 @setting_flags(*SOURCES)
 def simulate(

@@ -55,7 +55,7 @@ def test_gradient_boosting_finds_buyers_about_as_well_as_among_recorded_shoppers
     seen = watched.take(np.isin(watched.name, [ACTIONS.index(n) for n in ("view_item", "add_to_wishlist", "purchase")]))
     of_views = buyers.find(seen, purchases_seen=False).boosting
     assert of_views is not None
-    assert of_views.high >= low  # a recording of views and orders tells less, as JData does
+    assert of_views.high >= low  # of views and orders alone less can be told
 
 
 def test_no_rule_of_one_feature_finds_most_of_a_kind_of_fraud() -> None:
