@@ -15,7 +15,7 @@ from stream.simulator.visit import Account
 _USERS_PER_PUBLIC_DEVICE = 12
 _USERS_PER_CARRIER_NETWORK = 20
 # Ids are numbered through, then spread: 6,700,417 is a prime, so no two meet, and none tells how new an account is.
-_IDS, _ID_STEP = 100_000_000, 6_700_417
+_IDS, _ID_STEP = 10_000_000, 6_700_417
 _PAYMENTS, _PAYMENT_SHARES = ("card", "paypal", "invoice", "transfer"), (42, 30, 20, 8)
 
 Lines = Sequence[tuple[Item, int]]
@@ -50,7 +50,7 @@ class Shop:
     def new_account(self, as_text: bool = False) -> Account:
         """Of an id that nobody has."""
         self._accounts += 1
-        user_id = f"user-{self._accounts * _ID_STEP % _IDS:08d}"
+        user_id = f"user-{self._accounts * _ID_STEP % _IDS:07d}"
         return Account(user_id, user_id.encode(), as_text)
 
     def token(self) -> str:
