@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import json_flag
+from stream.commands.options import json_flag, scenario_flag
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command("compare", short_help="how near simulated shoppers are to recorded ones")
 @click.argument("file", type=_FILE)
 @click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")
-@click.option(
-    "--scenario",
-    "name_or_path",
-    default="default",
-    metavar="NAME|FILE",
-    help="Whose shoppers, as of `simulate`. [default]",
-)
+@scenario_flag
 @click.option(
     "--simulated", type=_FILE, multiple=True, help="Events as JSON lines, instead of a simulation; repeatable."
 )

@@ -56,11 +56,31 @@ def json_flag(what: str) -> Callable[[Command], Command]:
     return add
 
 
+def scenario_flag(command: Command) -> Command:
+    """`--scenario`, of commands that simulate: passed on as `name_or_path`."""
+    return click.option(
+        "--scenario",
+        "name_or_path",
+        default="default",
+        metavar="NAME|FILE",
+        shell_complete=_scenarios,
+        help="What the shop is like: default, demo (more fraud), jdata (near a recording), or a TOML file with what "
+        "differs from default. [default]",
+    )(command)
+
+
 def progress_flag(command: Command) -> Command:
     """`--progress` or `--no-progress`; left out: None."""
     return click.option(
         "--progress/--no-progress", default=None, help="Show how far it is. [at a terminal, yes; else no]"
     )(command)
+
+
+def _scenarios(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    from stream.simulator import scenario
+
+    known = [CompletionItem(name) for name in scenario.names() if name.startswith(begun)]
+    return known or [CompletionItem(begun, type="file")]
 
 
 def _completing(name: str, kind: Any) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

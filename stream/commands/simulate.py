@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from stream.commands.options import SOURCES, json_flag, progress_flag, setting_flags
+from stream.commands.options import SOURCES, json_flag, progress_flag, scenario_flag, setting_flags
 from stream.errors import SettingsError
 from stream.settings import load
 
@@ -18,13 +18,7 @@ _RATE_PER_SEC = 200.0
 
 
 @click.command("simulate", short_help="events of simulated shoppers, to the source topics or a file")
-@click.option(
-    "--scenario",
-    "name_or_path",
-    default="default",
-    metavar="NAME|FILE",
-    help="What the shop is like: default, jdata (near a recording), or a TOML file with what differs. [default]",
-)
+@scenario_flag
 @click.option("--seed", type=int, default=1, help="The same seed gives the same shoppers. [1]")
 @click.option(
     "--users", type=click.IntRange(1), default=10_000, help="Shoppers, some 3.3 events a day each by default. [10000]"

@@ -118,6 +118,7 @@ class Session:
         self._opened: Item | None = None  # clicked in a list, about to be looked at
         self._to_correct: str | None = None  # facts of the search that a typo stood for
         self._refused = 0  # payments
+        self._searched = 0  # times, in this category; each time more narrowly, up to 2
         self._category = need.category if need else shopper.any_category()
 
     def run(self) -> list[ShopEvent]:
@@ -210,7 +211,8 @@ class Session:
             return facts
         self._drift()
         shelf, need = self._shop.catalogue.shelves[self._category], self._shopper.need
-        narrow = need.narrow if need and need.category == self._category else 0
+        narrow = max(self._searched, need.narrow if need and need.category == self._category else 0)
+        self._searched = min(2, self._searched + 1)
         searches = shelf.german if self._shopper.german else shelf.english
         facts, self._to_correct = searches.draw(self._rng, narrow, self._numbers.typo_share)
         return facts
@@ -246,4 +248,4 @@ class Session:
     def _drift(self) -> None:
         """Something else catches the eye: more easily where nothing is needed."""
         if self._rng.random() < (0.06 if self._shopper.need else 0.15):
-            self._category = self._shopper.any_category()
+            self._category, self._searched = self._shopper.any_category(), 0
