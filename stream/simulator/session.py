@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from functools import lru_cache
-from itertools import accumulate
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from stream.shop_event import ShopEvent
-from stream.simulator import words
+from stream.simulator import funnel, words
 from stream.simulator.catalogue import Item
 from stream.simulator.shop import Shop
 from stream.simulator.visit import Visit
@@ -29,73 +26,9 @@ _CART_ITEMS_MAX = 12
 _QUANTITIES, _QUANTITY_SHARES = (1, 2, 3, 4, 6), (84, 9, 3, 2, 2)
 # Readiness to buy, in standard deviations: of those who need nothing, and from visit to visit
 _IDLE_READINESS, _READINESS_SPREAD = -2.5, 0.4
-
-_START, _END = "", "end"
-# From each event to the next: weights of the second level of readiness, in percent.
-_FUNNEL: dict[str, dict[str, float]] = {
-    _START: {"search": 44, "view_item_list": 34, "view_item": 18, "view_cart": 4},
-    "search": {"view_item_list": 38, "select_item": 30, "search": 16, _END: 16},
-    "view_item_list": {"select_item": 48, "view_item_list": 20, "search": 10, _END: 22},
-    "select_item": {"view_item": 97, _END: 3},
-    "view_item": {
-        "view_item_list": 30,
-        "search": 14,
-        "view_item": 12,
-        "add_to_cart": 0.8,
-        "add_to_wishlist": 0.9,
-        _END: 31,
-    },
-    "add_to_wishlist": {"view_item_list": 40, "search": 20, "view_item": 15, _END: 25},
-    "add_to_cart": {"view_cart": 34, "view_item_list": 22, "search": 12, "begin_checkout": 7, _END: 25},
-    "view_cart": {"begin_checkout": 13, "remove_from_cart": 14, "view_item": 13, "view_item_list": 24, _END: 34},
-    "remove_from_cart": {"view_cart": 25, "view_item_list": 35, "search": 10, _END: 30},
-    "begin_checkout": {"add_payment_info": 52, "view_cart": 18, _END: 30},
-    "add_payment_info": {"purchase": 70, "view_cart": 8, _END: 22},
-    "purchase": {"view_item_list": 12, _END: 88},
-}
-_NEEDS_CART = {"view_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "purchase"}
-# What one level of readiness multiplies a weight by, as a logarithm.
-_PULL = {"add_to_cart": 1.0, "begin_checkout": 0.45, "add_payment_info": 0.2, "purchase": 0.1, _END: -0.4}
-# Readiness is about normal; above each bound it is one level higher.
-_LEVEL_BOUNDS = (-0.8, 0.3, 1.3, 2.2)
-# Seconds to the next event, median by the event just sent: a click on a list opens its item soon.
-_DWELL_SECS = dict.fromkeys(_FUNNEL, 19.0) | {"select_item": 5.0, "view_item": 26.0, "begin_checkout": 35.0}
-_DWELL_MS = {name: 1000 * secs for name, secs in _DWELL_SECS.items()}
-_QUANTILES = 4096
-_READY_PACE = 0.35  # what a level of readiness adds to it
-_READY_LOOK_AGAIN = 0.35  # and to the share of views that are of an item seen before
-_PACE_SPREAD = 0.5  # of the log of the times of a visit, beside the shopper's own
-# Patience is about normal: mean of each fifth of the visits, in standard deviations.
-_PATIENCE = (-1.4, -0.53, 0.0, 0.53, 1.4)
-
-Chain = dict[str, tuple[list[str], list[float]]]  # event -> events that may follow, and probabilities summed up
-
-
-@lru_cache(16)
-def _dwells(spread: float) -> list[float]:
-    """Quantiles of a lognormal of median 1: one of them at random is drawn in a fifth of the time."""
-    quantile = NormalDist().inv_cdf
-    return [math.exp(spread * quantile((i + 0.5) / _QUANTILES)) for i in range(_QUANTILES)]
-
-
-@lru_cache(16)
-def _chains(length_factor: float, length_spread: float) -> tuple[tuple[Chain, ...], ...]:
-    """By level of readiness, by fifth of patience."""
-    return tuple(
-        tuple(_chain(level, 1 / (length_factor * math.exp(length_spread * patience))) for patience in _PATIENCE)
-        for level in range(len(_LEVEL_BOUNDS) + 1)
-    )
-
-
-def _chain(level: int, end_factor: float) -> Chain:
-    chain = {}
-    for name, nexts in _FUNNEL.items():
-        weights = [weight * math.exp(_PULL.get(n, 0) * (level - 1)) for n, weight in nexts.items()]
-        if _END in nexts and name != "purchase":
-            weights[-1] *= end_factor
-        total = sum(weights)
-        chain[name] = (list(nexts), [s / total for s in accumulate(weights)])
-    return chain
+# Of the log of the times of a visit: its own spread, beside the shopper's, and what a level of readiness adds
+_PACE_SPREAD, _READY_PACE = 0.5, 0.35
+_READY_LOOK_AGAIN = 0.35  # what a level adds to the share of views that are of an item seen before
 
 
 class Session:
@@ -108,11 +41,11 @@ class Session:
         readiness = (
             shopper.propensity + (need.resolve if need else _IDLE_READINESS) + _READINESS_SPREAD * rng.gauss(0, 1)
         )
-        self.level = bisect(_LEVEL_BOUNDS, readiness)
+        self.level = bisect(funnel.LEVEL_BOUNDS, readiness)
         self.visit = Visit(rng, shopper.account, shopper.whereabouts(), time_ms)
         self.order: str | None = None
-        by_level = _chains(self._numbers.length_factor, self._numbers.length_spread)
-        patience = rng.randrange(len(_PATIENCE))
+        by_level = funnel.chains_of(self._numbers.length_factor, self._numbers.length_spread)
+        patience = rng.randrange(len(funnel.PATIENCE))
         self._chains = [chains[patience] for chains in by_level]
         self._seen: list[Item] = []  # items looked at, latest last
         self._opened: Item | None = None  # clicked in a list, about to be looked at
@@ -127,14 +60,16 @@ class Session:
         # Everyone has a pace, another one each time; and those who want something stay longer at each page.
         pace = self._shopper.pace + _PACE_SPREAD * rng.gauss(0, 1) + _READY_PACE * (self.level - 1)
         factor = self._numbers.dwell_factor * math.exp(pace)
-        dwells, random = _dwells(self._numbers.dwell_spread), rng.random
-        name = self._next_name(_START)
+        dwells, random = funnel.dwells(self._numbers.dwell_spread), rng.random
+        name = self._next_name(funnel.START)
         while True:
             visit.add(name, self._facts(name))
             last, name = name, self._next_name(name)
-            if name == _END or len(visit.events) == _EVENTS_MAX:
+            if name == funnel.END or len(visit.events) == _EVENTS_MAX:
                 return visit.all()
-            visit.time_ms += _DWELL_LEAST_MS + int(factor * _DWELL_MS[last] * dwells[int(_QUANTILES * random())])
+            visit.time_ms += _DWELL_LEAST_MS + int(
+                factor * funnel.DWELL_MS[last] * dwells[int(funnel.QUANTILES * random())]
+            )
 
     def _next_name(self, name: str) -> str:
         level, rng, need = self.level, self._rng, self._shopper.need
@@ -142,14 +77,14 @@ class Session:
             # An item that suits is liked: one level up for as long as they look at it.
             item = self._seen[-1]
             if need.suits(item) if need else abs(item.price_level - self._shopper.price_level) < 0.5:
-                level = min(level + 1, len(_LEVEL_BOUNDS))
+                level = min(level + 1, len(funnel.LEVEL_BOUNDS))
         elif name == "search" and self._to_correct:
             return "search"
         elif name == "add_payment_info" and self._is_refused():
             return name
         names, sums = self._chains[level][name]
         chosen = names[bisect(sums, rng.random(), 0, len(sums) - 1)]
-        if (chosen in _NEEDS_CART and not self._shopper.cart) or (
+        if (chosen in funnel.NEEDS_CART and not self._shopper.cart) or (
             chosen == "add_to_cart" and not self._seen[-1].in_stock
         ):
             return "view_item_list"

@@ -138,7 +138,8 @@ def test_a_refused_payment_is_tried_again_and_a_welcome_coupon_is_for_a_first_or
 
 def test_someone_who_looked_and_did_not_buy_comes_back_for_the_same(by_user: dict[str, Events]) -> None:
     """Within a day, more often to an item seen before than people in general return to one."""
-    soon, later = [], []
+    soon: list[float] = []
+    later: list[float] = []
     for events in by_user.values():
         seen: set[str] = set()
         for session, following in itertools.pairwise(sessions(events)):
