@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_whole_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--scenario=nowhere"], 2, "expected one of default, jdata, or a TOML file"),
+        (["--scenario=nowhere"], 2, "expected one of default, demo, jdata, or a TOML file"),
         (["--rate-per-sec=0"], 2, "expected more than 0"),
         (["--rate-per-sec=1e9"], 2, "at most 10000000 events per second, got 1e+09"),
         (["--rate-per-sec=nan"], 2, "expected more than 0"),

@@ -26,12 +26,17 @@ class Scored:
     intent: PurchaseIntent | None = None
     anomaly: AnomalyScore | None = None
 
+    def has(self, score: PurchaseIntent | AnomalyScore) -> bool:
+        """Whether a score of its kind has come before."""
+        return (self.intent if isinstance(score, PurchaseIntent) else self.anomaly) is not None
+
 
 class DemoScores:
     """What was sent and what came back of it. `clock` in seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self.waiting: dict[str, Scored] = {}  # by event id, until both scores have come
+        self._again: dict[str, Scored] = {}  # sent a second time, while the first still waits: it is scored twice
         self._kinds = {settings.purchase_intent_topic: PurchaseIntent, settings.anomaly_scores_topic: AnomalyScore}
         self._clock = clock
 
@@ -42,7 +47,8 @@ class DemoScores:
             # Here again, the load has put it into a batch and asks for the next one.
             if (found := read(event.value)) is not None:
                 event_id, fact = found
-                self.waiting[event_id] = Scored(fact, event.label, self._clock())
+                to = self._again if event_id in self.waiting else self.waiting
+                to[event_id] = Scored(fact, event.label, self._clock())
                 if len(self.waiting) > _WAITING:
                     del self.waiting[next(iter(self.waiting))]
 
@@ -53,6 +59,8 @@ class DemoScores:
             for record in batch:
                 score = msgspec.json.decode(record.value, type=kind)
                 event = self.waiting.get(score.event_id)
+                if event is not None and event.has(score):
+                    event = self._again.get(score.event_id)
                 if event is None:
                     continue
                 if isinstance(score, PurchaseIntent):
@@ -61,4 +69,6 @@ class DemoScores:
                     event.anomaly = score
                 if event.intent is not None and event.anomaly is not None:
                     del self.waiting[score.event_id]
+                    if (again := self._again.pop(score.event_id, None)) is not None:
+                        self.waiting[score.event_id] = again
                     yield event

@@ -82,7 +82,7 @@ def simulate(
           a backlog, to see how fast a worker gets through it
       behaviour-stream simulate --speed 1 --days-ago 0
           real time, as fast as so many shoppers really are
-      behaviour-stream simulate --out shop.jsonl.gz --labels-out fraud.jsonl --days 7
+      behaviour-stream simulate --out week.jsonl --labels-out fraud.jsonl --days 7
           a week in a file
     """
     asked = load(flags)

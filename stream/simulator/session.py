@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from typing import TYPE_CHECKING
 
 from stream.shop_event import ShopEvent
 from stream.simulator import funnel, words
 from stream.simulator.catalogue import Item
 from stream.simulator.shop import Shop
+from stream.simulator.shopper import Shopper
 from stream.simulator.visit import Visit
-
-if TYPE_CHECKING:
-    from stream.simulator.shopper import Shopper
 
 _EVENTS_MAX = 300  # the chain ends long before; a bound for its tail
 _DWELL_LEAST_MS = 250  # also keeps the events of a user strictly in order

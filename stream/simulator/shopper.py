@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream.shop_event import ShopEvent
-from stream.simulator import session, visit
 from stream.simulator.catalogue import Item
 from stream.simulator.need import Need
-from stream.simulator.rhythm import DAY_MS, HOUR_MS
-from stream.simulator.shop import Actor, Shop, payment, whereabouts
+from stream.simulator.rhythm import DAY_MS
+from stream.simulator.shop import Shop, payment, whereabouts
 
 _FAVOURITES = 3
 _PACE_SPREAD = 0.35
-_CART_KEPT_MS = 3 * DAY_MS
-_REFUND_DAYS_MEDIAN = 4.0
 _ONE_TIME_SHARE = 0.2  # of shoppers whose wallet shows a new payment id each time
 _SECOND_PAYMENT_SHARE = 0.3
 _GIFT_SHARE, _PICKUP_SHARE = 0.06, 0.15  # of orders
@@ -35,14 +30,14 @@ class Home(NamedTuple):
 
 
 class Shopper:
-    """An actor of the shop. `home`: of the household they join; None: their own."""
+    """Someone with an account. `home`: of the household they join; None: their own."""
 
-    def __init__(self, shop: Shop, start_ms: int, home: Home | None) -> None:
+    def __init__(self, shop: Shop, home: Home | None) -> None:
         rng, numbers = shop.rng, shop.scenario.shoppers
         self._shop = shop
         self.account = shop.new_account(as_text=rng.random() < numbers.text_share)
         a_day = numbers.sessions_per_day_median * math.exp(numbers.sessions_per_day_spread * rng.gauss(0, 1))
-        self._per_ms = min(a_day, numbers.sessions_per_day_max) / DAY_MS
+        self.visits_per_ms = min(a_day, numbers.sessions_per_day_max) / DAY_MS  # where the shop is at its busiest
         self.propensity = rng.gauss(0, numbers.propensity_spread)  # in standard deviations of readiness
         self.pace = _PACE_SPREAD * rng.gauss(0, 1)  # log of how long they stay at a page, in proportion to others
         self.favourites = [shop.catalogue.any_category(rng) for _ in range(_FAVOURITES)]
@@ -65,24 +60,6 @@ class Shopper:
         self.need: Need | None = None
         self.orders = 0
         self.visits = 0
-        self._seen_ms = start_ms
-        self.next_ms: int | None = self._next_visit_ms()
-
-    def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
-        """A visit, and perhaps a refund, days later, of what is bought in it."""
-        shop, rng = self._shop, self._shop.rng
-        shop.catalogue.at(shop.rhythm.day(time_ms))
-        if time_ms - self._seen_ms > _CART_KEPT_MS:
-            self.cart.clear()
-        if self.need is None and rng.random() < shop.scenario.needs.arising_share:
-            self.need = self._new_need()
-        here = session.Session(shop, self, time_ms)
-        events = here.run()
-        self.visits += 1
-        self._plan(here)
-        if here.order is None or rng.random() >= shop.scenario.sessions.refund_share:
-            return events, ()
-        return events, [_Refund(shop, self, here.order, here.visit.time_ms)]
 
     @property
     def device(self) -> str:
@@ -127,44 +104,9 @@ class Shopper:
         rng = self._shop.rng
         return rng.choice(self.favourites) if rng.random() < 0.7 else self._shop.catalogue.any_category(rng)
 
-    def _new_need(self) -> Need:
+    def new_need(self) -> Need:
+        """Something that they now want."""
         rng, category = self._shop.rng, self.any_category()
         wanted = self._shop.catalogue.shelves[category].draw(rng)
         resolve = self._shop.scenario.needs.strength * (0.5 + rng.random())
         return Need(category, self.price_level + 0.4 * rng.gauss(0, 1), wanted.brand, resolve)
-
-    def _plan(self, here: session.Session) -> None:
-        """When they come again: with a need that was not met, often within hours."""
-        shop, rng, numbers = self._shop, self._shop.rng, self._shop.scenario.needs
-        self._seen_ms = here.visit.time_ms
-        if self.need is not None:
-            if here.order is not None or rng.random() < numbers.dropped_share:
-                self.need = None
-            elif rng.random() < numbers.return_share * (0.6 + 0.2 * here.level) + (0.15 if self.cart else 0.0):
-                soon_ms = self._seen_ms + int(numbers.return_hours_median * HOUR_MS * math.exp(0.8 * rng.gauss(0, 1)))
-                if rng.random() < shop.rhythm.busy(soon_ms):
-                    self.need.grow(0.3)
-                    self.next_ms = soon_ms
-                    return
-        self.next_ms = self._next_visit_ms()
-
-    def _next_visit_ms(self) -> int:
-        """The next arrival of a Poisson process whose rate follows the shop's rhythm, by thinning."""
-        rng, busy, time_ms = self._shop.rng, self._shop.rhythm.busy, self._seen_ms
-        while True:
-            time_ms += 1 + int(rng.expovariate(self._per_ms))
-            if rng.random() < busy(time_ms):
-                return time_ms
-
-
-class _Refund:
-    """The shop takes an order back, some days later."""
-
-    def __init__(self, shop: Shop, shopper: Shopper, order: str, ordered_ms: int) -> None:
-        self._shop, self._account, self._order = shop, shopper.account, order
-        self.next_ms: int | None = ordered_ms + int(_REFUND_DAYS_MEDIAN * DAY_MS * math.exp(0.6 * shop.rng.gauss(0, 1)))
-
-    def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
-        self.next_ms = None
-        text = f'"user_id":"{self._account.user_id}"{self._order}'  # it is part of no session
-        return [visit.event(self._shop.rng, self._account, "refund", time_ms, text)], ()

@@ -14,6 +14,7 @@ from stream.simulator.fraud.cases import cases
 from stream.simulator.scenario import Scenario
 from stream.simulator.shop import Actor, Shop
 from stream.simulator.shopper import Shopper
+from stream.simulator.visitor import Visitor
 
 
 def simulate(
@@ -36,8 +37,8 @@ def simulate(
 def _happening(rng: Random, scenario: Scenario, users: int, start_ms: int) -> Iterator[ShopEvent]:
     """Events by event time."""
     shop = Shop(rng, scenario, users)
-    shoppers = _shoppers(shop, users, start_ms)
-    actors: list[Actor] = [*shoppers, *cases(shop, shoppers, start_ms)]
+    visitors = _visitors(shop, users, start_ms)
+    actors: list[Actor] = [*visitors, *cases(shop, [visitor.shopper for visitor in visitors], start_ms)]
     # Who is to act, by when; and whose events are under way, by when the next one happens: few, so this one is quick.
     due = [(actor.next_ms, number, actor) for number, actor in enumerate(actors) if actor.next_ms is not None]
     heapify(due)
@@ -66,10 +67,10 @@ def _happening(rng: Random, scenario: Scenario, users: int, start_ms: int) -> It
             heappop(under_way)
 
 
-def _shoppers(shop: Shop, users: int, start_ms: int) -> list[Shopper]:
+def _visitors(shop: Shop, users: int, start_ms: int) -> list[Visitor]:
     share = shop.scenario.shoppers.household_share
-    shoppers: list[Shopper] = []
+    visitors: list[Visitor] = []
     for _ in range(users):
-        home = shoppers[-1].home if shoppers and shop.rng.random() < share else None
-        shoppers.append(Shopper(shop, start_ms, home))
-    return shoppers
+        home = visitors[-1].shopper.home if visitors and shop.rng.random() < share else None
+        visitors.append(Visitor(shop, Shopper(shop, home), start_ms))
+    return visitors

@@ -47,7 +47,11 @@ def exported(name: str, **more: Any) -> dict[str, Any]:
 def test_what_simulate_sends_is_replayed_byte_for_byte(tmp_path: Path) -> None:
     sent = list(
         simulate(
-            scenario.load(), seed=3, users=50, start_ms=1_769_860_800_000, end_ms=1_769_860_800_000 + 6 * 86_400_000
+            scenario.only_honest(scenario.load()),
+            seed=3,
+            users=50,
+            start_ms=1_769_860_800_000,
+            end_ms=1_769_860_800_000 + 6 * 86_400_000,
         )
     )
     assert len(sent) > 300

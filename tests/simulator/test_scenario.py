@@ -64,7 +64,7 @@ def test_a_key_or_a_value_that_is_none_is_named_with_what_was_expected(tmp_path:
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(SettingsError, match="scenario defualt: expected one of default, jdata"):
+    with pytest.raises(SettingsError, match="scenario defualt: expected one of default, demo, jdata"):
         scenario.load("defualt")
 
 

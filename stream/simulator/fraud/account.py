@@ -17,6 +17,7 @@ from stream.simulator.rhythm import DAY_MS, HOUR_MS
 from stream.simulator.shop import Actor, Shop, whereabouts
 from stream.simulator.shopper import Shopper
 from stream.simulator.visit import Account, Case, Visit
+from stream.simulator.visitor import Visitor
 
 Script = Iterator[tuple[Visit, int]]  # a visit, and the time of the next one
 
@@ -116,7 +117,8 @@ class CaseAccount:
 def accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[CaseAccount]:
     """New accounts for a case, most of them with a life of their own beside it."""
     for _ in range(count):
-        shopper = Shopper(shop, now_ms, None)
+        shopper = Shopper(shop, None)
+        life = Visitor(shop, shopper, now_ms)
         home = shopper.home
         yield CaseAccount(
             shop=shop,
@@ -129,7 +131,7 @@ def accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[CaseAc
             paid_with=home.payment,
             likes=shopper.favourites,
             pace=any_pace(shop.rng),
-            cover=_Cover(shopper, now_ms + _COVER_MS) if shop.rng.random() < _COVER_SHARE else None,
+            cover=_Cover(life, now_ms + _COVER_MS) if shop.rng.random() < _COVER_SHARE else None,
         )
 
 
@@ -169,12 +171,12 @@ class Offender:
 class _Cover:
     """The life of an account beside what it was made for: a shopper's, for some weeks, and no part of the case."""
 
-    def __init__(self, shopper: Shopper, until_ms: int) -> None:
-        self._shopper, self._until_ms = shopper, until_ms
-        self.next_ms = shopper.next_ms
+    def __init__(self, life: Visitor, until_ms: int) -> None:
+        self._life, self._until_ms = life, until_ms
+        self.next_ms = life.next_ms
 
     def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
-        acted = self._shopper.act(time_ms)
-        due_ms = self._shopper.next_ms
+        acted = self._life.act(time_ms)
+        due_ms = self._life.next_ms
         self.next_ms = due_ms if due_ms is not None and due_ms < self._until_ms else None
         return acted
