@@ -124,7 +124,7 @@ def test_the_health_check_asks_the_worker_and_believes_it(healthy: bool) -> None
 def test_the_build_argument_picks_the_torch(tmp_path: Path, torch: str, code: int, flags: list[str] | None) -> None:
     script = next(rest for rest in _all("RUN") if "$TORCH" in rest).partition(" case ")[2]
     stub = tmp_path / "uv"
-    stub.write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\n")
+    stub.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; print(sys.argv[1:])" "$@"\n')
     stub.chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", f"case {script}"], env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TORCH": torch},
