@@ -50,7 +50,7 @@ def test_a_week_goes_into_a_file_its_labels_into_another_and_no_broker_is_needed
     ids = {event["event_id"] for event in events}
     marked = [json.loads(line) for line in labels.read_text().splitlines()]
     assert marked
-    assert {label["fraud"] for label in marked} == {"account_takeover"}
+    assert "account_takeover" in {label["fraud"] for label in marked}
     assert {label["event_id"] for label in marked} <= ids
 
 
