@@ -40,7 +40,8 @@ _CODES: tuple[Mapping[str, int], ...] = tuple(
 
 
 # The last millisecond that every calendar library can still write: 9999-12-31T23:59:59.999Z.
-_TIME_MAX_MS = 253_402_300_799_999
+TIME_MAX_MS = 253_402_300_799_999
+_TIME_DIGITS = len(str(TIME_MAX_MS))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew.
@@ -55,7 +56,7 @@ class _Event(msgspec.Struct, gc=False):
     user_id: _Id
     event_id: _Id
     event_name: str
-    event_time: Annotated[int, Meta(ge=0, le=_TIME_MAX_MS)] | str
+    event_time: Annotated[int, Meta(ge=0, le=TIME_MAX_MS)] | str
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -134,8 +135,8 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
     users = [event.user_id.encode() for event in events]
     facts = _FACTS[source](events)
     action = np.array([codes.get(event.event_name, 0) for event in events], np.uint8)
-    time_ms = np.array([t if type(t) is int else _time_ms(t) for t in [e.event_time for e in events]], np.int64)
-    amount = np.array([p if type(p) is float and p >= 0 else _amount(p) for p in facts.amount], np.float64)
+    time_ms = np.array([t if type(t) is int else event_time_ms(t) for t in [e.event_time for e in events]], np.int64)
+    amount = np.array([p if type(p) is float and p >= 0 else amount_of(p) for p in facts.amount], np.float64)
     good = (action != 0) & (time_ms >= 0) & ~(amount > PRICE_MAX)
     if users != keys:
         good &= np.array([user == key for user, key in zip(users, keys, strict=True)], np.bool_)
@@ -198,7 +199,7 @@ def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money)
         return "unknown_event", f"expected one of {', '.join(codes)}, got {_cut(event.event_name)} - at $.event_name"
     if event.user_id.encode() != record.key:
         return "key_mismatch", f"expected the record's key to be user_id {_cut(event.user_id)}, got {_cut(record.key)}"
-    if _amount(amount) > PRICE_MAX:
+    if amount_of(amount) > PRICE_MAX:
         return "bad_price", f"expected an amount from 0 to {PRICE_MAX:g}, got {_cut(amount)} - at $.price or $.value"
     return "bad_time", (
         "expected RFC 3339 with a zone (2026-01-31T12:00:00.000Z) or milliseconds, "
@@ -212,7 +213,7 @@ def _hash32(text: str | int | None) -> int:
     return (xxh3_64_intdigest(str(text).encode()) & 0xFFFF_FFFF or 1) if text not in (None, "") else 0
 
 
-def _amount(money: _Money) -> float:
+def amount_of(money: _Money) -> float:
     """NaN for none, infinity for what is no amount; without sign, since shops write a refund's value either way."""
     if money is None:
         return nan
@@ -223,12 +224,14 @@ def _amount(money: _Money) -> float:
     return inf if isnan(amount) else amount
 
 
-def _time_ms(text: str) -> int:
+def event_time_ms(time: int | str) -> int:
     """Milliseconds since 1970; -1 for what is no time."""
-    if len(text) <= len(str(_TIME_MAX_MS)) and text.isascii() and text.isdigit() and int(text) <= _TIME_MAX_MS:
-        return int(text)
+    if isinstance(time, int):
+        return time if 0 <= time <= TIME_MAX_MS else -1
+    if len(time) <= _TIME_DIGITS and time.isascii() and time.isdigit() and int(time) <= TIME_MAX_MS:
+        return int(time)
     try:
-        moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
+        moment = datetime.fromisoformat(time.upper())  # RFC 3339 allows t and z
     except ValueError:
         return -1
     if moment.tzinfo is None:

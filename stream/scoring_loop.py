@@ -30,6 +30,7 @@ from stream.intake import DecodedFrame, Intake, Source
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
+from stream.liveness import Liveness
 from stream.merge import Position
 from stream.metrics import Metrics
 from stream.rows import PARTITION_KEY, PartitionRow
@@ -97,8 +98,7 @@ class ScoringLoop:
         self._partitions: set[int] = set()
         self._interval_secs = settings.checkpoint_interval_ms / 1000.0
         self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
-        self._progress_at = time.monotonic()
-        self._lag = 0
+        self._liveness = Liveness(settings.health_stall_secs)
 
     # -- from agents and transport -------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class ScoringLoop:
                     raise
                 self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
-                    self._progress_at = time.monotonic()
+                    self._liveness.progress()
                     self._metrics.checkpoints.inc()
                     self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
                     committed |= offsets
@@ -294,7 +294,8 @@ class ScoringLoop:
                 positions = dict(row.positions) if row else {}
                 self._intake.start(partition, positions)
                 self._committed |= {(source, partition): at for source, at in positions.items()}
-            self._progress_at = now = time.monotonic()
+            self._liveness.progress()
+            now = time.monotonic()
             # Their turns are spread over the interval, so that the load is even.
             gap_secs = self._interval_secs / max(1, len(partitions))
             self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(partitions), 1)}
@@ -303,7 +304,7 @@ class ScoringLoop:
 
     def restoring(self) -> None:
         """Rows are being restored: that is progress too."""
-        self._progress_at = time.monotonic()
+        self._liveness.progress()
 
     def _failed(self, error: BaseException) -> None:
         """Commit nothing from here on; the first failure is the one that is told."""
@@ -334,18 +335,14 @@ class ScoringLoop:
         self._metrics.show_lag(lag)
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._partitions))
-        self._lag = sum(lag.values())
         assigned_nothing = self._assigned and not self._partitions
-        if not self._lag and (self._open or assigned_nothing):  # a rebalance that never ends is not idleness
-            self._progress_at = time.monotonic()
+        self._liveness.observe(sum(lag.values()), able=self._open or assigned_nothing)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Commits make progress where there is lag; an idle worker is healthy. Called from the metrics thread."""
-        stalled_secs = time.monotonic() - self._progress_at
-        healthy = self._failure is None and stalled_secs < self._settings.health_stall_secs
-        return healthy, {
-            "lag_records": self._lag,
-            "secs_without_progress": round(stalled_secs, 1),
+        """Whether it gets on, and by what that is told. Called from the metrics thread."""
+        return self._failure is None and not self._liveness.stalled, {
+            "lag_records": self._liveness.lag,
+            "secs_without_progress": round(self._liveness.stalled_secs, 1),
             "partitions": sorted(self._partitions),
         }
 

@@ -30,8 +30,8 @@ class ShopFrames:
     def append(self, events: Iterable[ShopEvent]) -> list[Frame]:
         """The frames of one poll that brings these events: one per topic partition that has any, the records in order.
 
-        A record's timestamp is its event's time. A user is in one partition number of all topics, if not in that of
-        Kafka's own hash.
+        A record's timestamp is when its event was sent. A user is in one partition number of all topics, if not in
+        that of Kafka's own hash.
         """
         runs: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
         for event in events:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -94,9 +96,32 @@ def test_a_file_of_events_takes_the_place_of_the_simulation(recording: Path) -> 
     assert figures["Repeat rate of a user"]["simulated"] == 1
 
 
-def test_what_cannot_be_compared_is_refused_in_a_line(recording: Path) -> None:
-    (recording.parent / "empty.jsonl").write_text("")
-    ended = run(recording.name, "--simulated=empty.jsonl", "--json", folder=recording.parent)
+EVENT = b'{"event_id":"e","event_name":"view_item","event_time":1519862400000,"user_id":"ann"}\n'
+
+
+@pytest.mark.parametrize(
+    ("simulated", "words"),
+    [
+        (b"", "expected rows, got an empty file"),
+        (EVENT, "compare: simulation: expected 24.0 h from the recording's weekday and hour on, after 14 days"),
+        (EVENT + b'{"event_name":"view_item"}\n' * 2, "2 of 3 rows are refused.*event_time.*; nothing was compared"),
+        (gzip.compress(EVENT)[:20], "1 of 1 rows are refused.*expected more of a gzip file.*; nothing was compared"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(recording: Path, simulated: bytes, words: str) -> None:
+    (recording.parent / "other.jsonl").write_bytes(simulated)
+    ended = run(recording.name, "--simulated=other.jsonl", "--json", folder=recording.parent)
     assert ended.returncode == 2
-    assert "compare: simulation: expected events that are comparable with the other side's, got none" in ended.stderr
+    assert re.search(words, ended.stderr), ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_a_file_holds_and_which_of_its_rows_are_refused_is_said(recording: Path) -> None:
+    table = parquet.read_table(recording)
+    parquet.write_table(table.set_column(0, "user", pa.array(["ann", *["7"] * (len(table) - 1)])), recording)
+    (recording.parent / "other.jsonl").write_bytes(EVENT * 3 + b"{")
+    ended = run(recording.name, "--simulated=other.jsonl", "--json", folder=recording.parent)
+    lines = ended.stderr.splitlines()
+    assert any(line.startswith("recording.parquet: ") and "of 1 users, jdata" in line for line in lines)
+    assert any(line.startswith("rows refused: 1 bad_user_id, line 1: ") for line in lines)
+    assert any(line.startswith("rows refused: 1 not_json, line 4: ") for line in lines)

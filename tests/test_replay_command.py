@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stream.kafka.topics import TopicReport
+from stream.replay.formats import FORMATS
 from stream.settings import ENV_PREFIX, Settings
 from tests.running import read
 
@@ -140,6 +141,35 @@ def test_rows_that_are_refused_are_written_where_it_was_asked_for(shop: list[str
     assert "expected a file of its own" in ended.stderr
 
 
+def test_a_file_of_refused_rows_is_left_alone_where_there_is_nothing_to_read(shop: list[str], tmp_path: Path) -> None:
+    target = tmp_path / "refused.jsonl"
+    target.write_text("of yesterday")
+    assert replay(tmp_path / "none.csv", shop[1], "--dry-run", f"--refused={target}").returncode == 2
+    assert target.read_text() == "of yesterday"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_refused_rows_onto_a_full_disk_are_one_line(shop: list[str]) -> None:
+    ended = replay(*shop, "--dry-run", "--refused=/dev/full")
+    assert ended.returncode != 0
+    assert ended.stderr == "behaviour-stream: /dev/full: cannot be written: No space left on device\n"
+
+
+def test_the_formats_on_offer_are_those_that_there_are(shop: list[str]) -> None:
+    ended = replay(*shop, "--format=none")
+    assert ", ".join(f"'{name}'" for name in FORMATS) in ended.stderr
+
+
+def test_where_most_are_refused_and_some_are_not_the_flag_that_sends_them_is_named(
+    shop: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "events.csv").write_text(ROWS + ROWS.splitlines(keepends=True)[-1] * 4)
+    ended = replay(*shop, "--dry-run")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("; nothing was sent (--ignore-refused sends the others)\n")
+    assert replay(*shop, "--dry-run", "--ignore-refused").returncode == 0
+
+
 def test_where_most_rows_are_refused_nothing_is_sent(tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(SHOP.replace("time_zone", "#"))
     (tmp_path / "events.csv").write_text(ROWS)
@@ -152,6 +182,7 @@ def test_where_most_rows_are_refused_nothing_is_sent(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr.startswith("behaviour-stream: ")
     assert "4 of 5 rows are refused" in ended.stderr
+    assert ended.stderr.endswith("; nothing was sent\n")
     assert ended.stderr.count("\n") == 1
 
 

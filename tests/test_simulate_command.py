@@ -54,14 +54,25 @@ def test_a_week_goes_into_a_file_its_labels_into_another_and_no_broker_is_needed
     assert {label["event_id"] for label in marked} <= ids
 
 
-def test_the_same_seed_writes_the_same_shoppers(tmp_path: Path) -> None:
-    users = []
-    for name in ("one", "two"):
-        assert simulate("--out", tmp_path / name, "--events=500", "--users=50", "--seed=7").returncode == 0
-        lines = (tmp_path / name).read_text().splitlines()
-        users.append([json.loads(line)["user_id"] for line in lines])
-    assert len(users[0]) == 500
-    assert set(users[0]) & set(users[1])  # the clock has gone on between them, so the order may differ
+def test_the_same_seed_and_start_write_the_same_bytes(tmp_path: Path) -> None:
+    one, again, other = (tmp_path / name for name in ("one", "again", "other"))
+    for path, seed in ((one, 7), (again, 7), (other, 8)):
+        ended = simulate("--out", path, "--start=2026-02-01T12:00:00", "--days=2", "--users=50", f"--seed={seed}")
+        assert ended.returncode == 0, ended.stderr
+    assert one.read_bytes() == again.read_bytes() != other.read_bytes()
+    first, *_, last = (json.loads(line) for line in one.read_text().splitlines())
+    assert first["event_id"] != last["event_id"]
+
+
+def test_as_many_days_as_asked_for_end_where_the_clock_is(tmp_path: Path) -> None:
+    ended = simulate("--out", tmp_path / "x", "--days=40", "--users=20")
+    assert ended.returncode == 0, ended.stderr
+    times = [
+        event["event_time"]
+        for event in map(json.loads, (tmp_path / "x").read_text().splitlines())
+        if isinstance(event["event_time"], int)
+    ]
+    assert 37 * 86_400_000 < max(times) - min(times) < 40 * 86_400_000
 
 
 def test_what_is_written_replays(tmp_path: Path) -> None:
@@ -98,6 +109,13 @@ def test_ctrl_c_leaves_whole_lines(tmp_path: Path) -> None:
         (["--rate-per-sec=nan"], 2, "expected more than 0"),
         (["--speed=0"], 2, "expected more than 0"),
         (["--speed=-1"], 2, "expected more than 0"),
+        (["--speed=inf"], 2, "--speed: expected a number, got inf"),
+        (["--days=inf"], 2, "--days: expected a number, got inf"),
+        (["--days-ago=nan"], 2, "nan"),
+        (["--days=90", "--days-ago=30"], 2, "--days=90: event time would run ahead of the clock"),
+        (["--start=2126-01-01"], 2, "event time would run ahead of the clock"),
+        (["--start=2026-01-01", "--days-ago=3"], 2, "exclude each other"),
+        (["--start=noon"], 2, "noon"),
         (["--users=0"], 2, "0 is not in the range"),
         (["--out=/dev/full", "--events=100000"], 1, "/dev/full: cannot be written: No space left on device"),
         (["--out=/no/such/folder/x", "--events=10"], 1, "/no/such/folder/x: cannot be written: No such file"),

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import json_flag, scenario_flag
+from stream.commands.options import format_flag, json_flag, scenario_flag
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
+    from stream.replay import Recording
     from stream.replay.formats import Format
-    from stream.shop_event import ShopEvent
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-_FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("compare", short_help="how near simulated shoppers are to recorded ones")
 @click.argument("file", type=_FILE)
-@click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")
+@format_flag
 @scenario_flag
 @click.option(
     "--simulated", type=_FILE, multiple=True, help="Events as JSON lines, instead of a simulation; repeatable."
@@ -76,9 +75,9 @@ def compare(
     if simulated_utc_offset is None:
         simulated_utc_offset = shop.shop.utc_offset_hours
     _say(f"Reading {file}.")
-    recorded_events, clock = _recorded(file, format_name)
+    recording = _opened(file, format_name)
     how = streams.How(
-        clock=clock,
+        clock=recording.format != "jd",  # whose sessions have neither users nor a clock
         warm_up_ms=round(warm_up_days * _DAY_MS),
         real_utc_offset_ms=round(utc_offset * _HOUR_MS),
         simulated_utc_offset_ms=round(simulated_utc_offset * _HOUR_MS),
@@ -86,14 +85,15 @@ def compare(
         buyers=not figures_only,
         fraud=not figures_only,
     )
-    recorded = behaviour.read(recorded_events)
+    recorded = behaviour.read(recording)
     if not len(recorded.behaviour):
         raise SettingsError(f"{file}: expected shop events, got none that can be read")
     if simulated:
-        from stream.comparison.event_lines import read_lines
+        from stream.comparison.labels import with_labels
 
         made_by = ", ".join(path.name for path in simulated)
-        events = list(read_lines(simulated, labels))
+        read = chain.from_iterable(_opened(path, "ga4") for path in simulated)
+        events = list(read if labels is None else with_labels(read, labels))
     else:
         made_by = f"scenario {name_or_path}, seed {seed}, {users:,} users"
         from stream.simulator.simulate import simulate
@@ -119,12 +119,18 @@ def compare(
     return 0
 
 
-def _recorded(file: Path, format_name: Format | None) -> tuple[Iterable[ShopEvent], bool]:
-    """The real side, and whether it has users and a clock: JD's sessions have neither."""
-    from stream.replay import open_recording
+def _opened(file: Path, format_name: Format | None) -> Recording:
+    """A file of events, once it is said what it holds. Raises SettingsError where most of its rows are refused."""
+    from stream.commands.replay_report import totals
+    from stream.replay import open_recording, why_not
 
     recording = open_recording(file, format_name)
-    return recording, recording.format != "jd"
+    for line in totals(file, recording.format, recording.tally):
+        _say(line)
+    problem = why_not(file, recording.tally)
+    if problem:
+        raise SettingsError(f"{problem}; nothing was compared")
+    return recording
 
 
 def _say(what: str) -> None:

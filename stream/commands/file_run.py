@@ -26,7 +26,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Write it and say so -> exit code. What is written when it is interrupted is whole lines."""
-    if labels is not None and labels.absolute() == out.absolute():
+    if labels is not None and labels.resolve() == out.resolve():
         raise SettingsError(f"--labels-out={labels}: expected a file of its own, got that of the events")
     begun, interrupted = time.monotonic(), False
     show = progress_shown(limit, progress)

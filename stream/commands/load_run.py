@@ -15,9 +15,10 @@ from stream.commands import INTERRUPTED
 from stream.commands.client import stop_event, with_broker
 from stream.commands.progress import progress_shown, say_done
 from stream.commands.retention import refuse_what_would_be_deleted
+from stream.commands.source_topics import by_role
 from stream.kafka import topics
 from stream.settings import Settings
-from stream.shop_event import ROLES, ShopEvent
+from stream.shop_event import ShopEvent
 from stream.simulator.load import LABELS, Destination, produce
 
 
@@ -34,7 +35,7 @@ class Load:
     seconds: float | None = None  # None: until the events end
     check_retention: bool = True  # refuse records that their topic would soon delete
     labels_topic: str | None = None  # created if it is missing
-    at_the_end: str  # said when the events ended by themselves
+    at_the_end: str = ""  # said when the events ended by themselves
 
 
 def send(settings: Settings, load: Load, *, progress: bool | None, as_json: bool = False) -> int:
@@ -72,10 +73,10 @@ async def _send(settings: Settings, load: Load, progress: bool | None, as_json: 
 
 def destination(settings: Settings, labels_topic: str | None = None) -> Destination:
     """The source topics by role, as settings name them, and one for labels."""
-    by_role: dict[str, str] = dict(zip(ROLES, settings.source_topics, strict=True))
+    topic_of = by_role(settings)
     if labels_topic is not None:
-        by_role[LABELS] = labels_topic
-    return Destination(settings.bootstrap_servers, by_role)
+        topic_of[LABELS] = labels_topic
+    return Destination(settings.bootstrap_servers, topic_of)
 
 
 async def _end(stop: asyncio.Event, interrupted: asyncio.Event, seconds: float | None) -> None:

@@ -26,6 +26,7 @@ TOPICS = (
     "retention_hours",
 )
 ALL = Settings.__struct_fields__
+_FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")  # as `replay.formats` has them, which takes long to import
 
 
 def setting_flags(*names: str) -> Callable[[Command], Command]:
@@ -67,6 +68,13 @@ def scenario_flag(command: Command) -> Command:
         help="What the shop is like: default, demo (more fraud), jdata (near a recording), or a TOML file with what "
         "differs from default. [default]",
     )(command)
+
+
+def format_flag(command: Command) -> Command:
+    """`--format`, of commands that read a recording: passed on as `format_name`."""
+    return click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")(
+        command
+    )
 
 
 def progress_flag(command: Command) -> Command:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from stream.errors import SettingsError
+from stream.lines import Lines
 from stream.replay.rows import Row, Unfit, raw_text
 from stream.replay.tally import Refuse
 
@@ -21,7 +22,7 @@ def writing_refused(path: Path | None, *read: Path | None) -> Iterator[Refuse | 
         return
     if path.exists() and any(other is not None and other.exists() and path.samefile(other) for other in read):
         raise SettingsError(f"--refused={path}: expected a file of its own, got one that is read")
-    with path.open("wb") as file:
+    with Lines(path) as lines:
         last = -1
 
         def refuse(row: Row, unfit: Unfit) -> None:
@@ -29,6 +30,6 @@ def writing_refused(path: Path | None, *read: Path | None) -> Iterator[Refuse | 
             if row.number > last:  # of a file that is read twice, each row is told of twice
                 last = row.number
                 told = {"line": row.line, "reason": unfit.reason, "error": unfit.error, "row": raw_text(row)}
-                file.write(orjson.dumps(told) + b"\n")
+                lines.write(orjson.dumps(told))
 
         yield refuse

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.commands.options import SOURCES, json_flag, progress_flag, setting_flags
+from stream.commands.options import SOURCES, format_flag, json_flag, progress_flag, setting_flags
 from stream.errors import SettingsError
 from stream.settings import load
 
 if TYPE_CHECKING:
     from stream.replay.formats import Format
 
-_FORMATS = ("ga4", "rees46", "taobao", "jdata", "jd")
-_SPEED_MAX = 10_000_000  # what a load takes; --flat-out is faster than any
 _LARGE_BYTES = 100_000_000  # takes several seconds to read
 
 
@@ -25,18 +23,20 @@ class _Speed(click.ParamType):
     name = "speed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from stream.simulator.load import RATE_MAX
+
         try:
             speed = 1.0 if value == "recorded" else float(value)
         except ValueError:
             speed = math.nan
-        if not 0 < speed <= _SPEED_MAX:
-            self.fail(f"expected `recorded` or a number above 0 and up to {_SPEED_MAX}, got {value!r}", param, ctx)
+        if not 0 < speed <= RATE_MAX:
+            self.fail(f"expected `recorded` or a number above 0 and up to {RATE_MAX}, got {value!r}", param, ctx)
         return speed
 
 
 @click.command("replay", short_help="recorded events onto the source topics")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", "format_name", type=click.Choice(_FORMATS), help="[the one whose shape FILE has]")
+@format_flag
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help="Instead: TOML with FILE's own columns.")
 @click.option("--dry-run", is_flag=True, help="Send nothing: show what would be sent. Needs no broker.")
 @json_flag("one JSON object; of a dry run, all that it shows")
@@ -115,10 +115,11 @@ def replay(
     # Of a million events that are kept to be sorted, the collector would look at all again and again: twice the time
     gc.set_threshold(100_000, 50, 50)
     from stream.commands.refused_rows import writing_refused
-    from stream.commands.replay_report import show, totals
-    from stream.replay import load_map, open_recording, survey, why_not
+    from stream.commands.replay_report import show, totals, why_nothing_is_sent
+    from stream.replay import load_map, open_recording, open_rows, survey
 
     shop_map = load_map(map_file) if map_file else None
+    open_rows(file, format_name, shop_map)  # says what is wrong with it before --refused is emptied
     with writing_refused(refused_file, file, map_file) as refuse:
         if dry_run:
             surveyed = survey(file, format_name, shop_map, refuse=refuse)
@@ -127,7 +128,7 @@ def replay(
         recording = open_recording(file, format_name, shop_map, refuse=refuse, folder=temp_dir, say=_say)
     for line in totals(file, recording.format, recording.tally):
         click.echo(line, err=as_json)
-    problem = why_not(file, recording.tally, ignore_refused=ignore_refused)
+    problem = why_nothing_is_sent(file, recording.tally, ignore_refused=ignore_refused)
     if problem:
         raise SettingsError(problem)
     from stream.commands.load_run import Load, send
@@ -141,7 +142,6 @@ def replay(
             speed=None if flat_out else speed if speed is not None else 1.0,
             record_time="own",
             check_retention=not ignore_retention,
-            at_the_end="recorded",
         ),
         progress=progress,
         as_json=as_json,

@@ -10,19 +10,19 @@ from typing import Any
 import click
 import orjson
 
+from stream.commands.source_topics import by_role
 from stream.replay import why_not
 from stream.replay.recording import Survey
 from stream.replay.rows import TOPICS
 from stream.replay.tally import Tally
 from stream.settings import Settings
-from stream.shop_event import ROLES
 
 _NO_EVENTS = 2  # exit code of a dry run after which nothing would be sent
 
 
 def show(survey: Survey, settings: Settings, *, as_json: bool, ignore_refused: bool) -> int:
     """Print what would be sent. -> exit code: 0, or 2 if nothing would be."""
-    problem = why_not(survey.path, survey.tally, ignore_refused=ignore_refused)
+    problem = why_nothing_is_sent(survey.path, survey.tally, ignore_refused=ignore_refused)
     if as_json:
         click.echo(orjson.dumps(_as_object(survey, settings, problem)))
     else:
@@ -31,6 +31,14 @@ def show(survey: Survey, settings: Settings, *, as_json: bool, ignore_refused: b
         if problem:
             click.echo(f"behaviour-stream: {problem}", err=True)
     return _NO_EVENTS if problem else 0
+
+
+def why_nothing_is_sent(path: Path, tally: Tally, *, ignore_refused: bool) -> str | None:
+    """`why_not`, with what follows from it."""
+    problem = why_not(path, tally, ignore_refused=ignore_refused)
+    if problem is None or not tally.refused:
+        return problem
+    return f"{problem}; nothing was sent{' (--ignore-refused sends the others)' if tally.events else ''}"
 
 
 def totals(path: Path, format_name: str, tally: Tally) -> Iterator[str]:
@@ -60,14 +68,14 @@ def _lines(survey: Survey, settings: Settings) -> Iterator[str]:
         yield f"not in order of time: {tally.earlier:,} events come after a later one; they are sorted before sending"
     if survey.first:
         yield f"the first {len(survey.first)} that would be sent:"
-    topics = dict(zip(ROLES, settings.source_topics, strict=True))
+    topics = by_role(settings)
     for event in survey.first:
         yield f"{topics[event.topic]} {event.value.decode(errors='replace')}"
 
 
 def _as_object(survey: Survey, settings: Settings, problem: str | None) -> dict[str, Any]:
     tally = survey.tally
-    topics = dict(zip(ROLES, settings.source_topics, strict=True))
+    topics = by_role(settings)
     return {
         "file": str(survey.path),
         "kind": survey.kind,
@@ -96,7 +104,7 @@ def _as_object(survey: Survey, settings: Settings, problem: str | None) -> dict[
 def _by_topic(tally: Tally, settings: Settings) -> dict[str, dict[str, int]]:
     return {
         topic: {name: count for name, count in tally.names.most_common() if TOPICS[name] == role}
-        for role, topic in zip(ROLES, settings.source_topics, strict=True)
+        for role, topic in by_role(settings).items()
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from array import array
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from math import nan
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.decode import event_time_ms
 from stream.events import ACTIONS, PURCHASE_NAMES
 from stream.shop_event import ShopEvent
 
@@ -99,12 +99,14 @@ def read(events: Iterable[ShopEvent]) -> Reading:
         try:
             e = decode(event.value)
             name = _CODES[e.event_name]
-            time_ms = epoch_ms(e.event_time)
+            time_ms = event_time_ms(e.event_time)
             lines: Sequence[_Line | _Event] = (e.items if e.event_name in PURCHASE_NAMES else None) or [e]
             amounts = [
                 nan if (p := e.value if line.price is None else line.price) is None else float(p) for line in lines
             ]
         except (msgspec.DecodeError, KeyError, ValueError):
+            time_ms = -1
+        if time_ms < 0:
             unreadable += 1
             continue
         for number, line in enumerate(lines):
@@ -149,16 +151,6 @@ class Codes(dict[object, int]):
     def __missing__(self, key: object) -> int:
         code = self[key] = len(self)
         return code
-
-
-def epoch_ms(time: int | str) -> int:
-    """Event time in ms since 1970. Raises ValueError for a text that is no RFC 3339 time with a zone."""
-    if isinstance(time, int):
-        return time
-    moment = datetime.fromisoformat(time)
-    if moment.tzinfo is None:
-        raise ValueError(time)
-    return round(moment.timestamp() * 1000)
 
 
 def _renumber(codes: Ints) -> Ints:

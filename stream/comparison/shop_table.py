@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stream.comparison.behaviour import NONE, Codes, Floats, Ints, epoch_ms
+from stream.comparison.behaviour import NONE, Codes, Floats, Ints
+from stream.decode import event_time_ms
 from stream.events import ACTIONS, PURCHASE_NAMES
 from stream.shop_event import ShopEvent
 
@@ -69,11 +70,11 @@ def read(events: Iterable[ShopEvent]) -> ShopTable:
         try:
             e = orjson.loads(event.value)
             name, event_id, user_id = _CODES[e["event_name"]], str(e["event_id"]), str(e["user_id"])
-            time_ms = epoch_ms(e["event_time"])
+            time_ms = event_time_ms(e["event_time"])
             facts = _facts(e)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if event_id in seen:
+        if time_ms < 0 or event_id in seen:
             continue
         seen.add(event_id)
         line = e["items"][0] if e.get("items") else e

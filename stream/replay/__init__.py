@@ -9,7 +9,8 @@
 nothing else is lost by it.
 """
 
-from stream.replay.recording import Recording, open_recording, read_parquet, survey, why_not
+from stream.replay.detect import open_rows
+from stream.replay.recording import Recording, open_recording, survey, why_not
 from stream.replay.shop_map import ShopMap, load_map
 
-__all__ = ["Recording", "ShopMap", "load_map", "open_recording", "read_parquet", "survey", "why_not"]
+__all__ = ["Recording", "ShopMap", "load_map", "open_recording", "open_rows", "survey", "why_not"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -27,34 +28,42 @@ class CsvTable:
     def first(self) -> list[str]:
         """The fields of the first row that is not blank: the header, where there is one."""
         try:
-            return next(filter(None, csv.reader(text_lines(self._path), delimiter=self._delimiter)), [])
+            return next(filter(None, self._reader(text_lines(self._path))), [])
         except (CutShortError, csv.Error) as error:
             raise SettingsError(f"{self._path}: expected a first line of CSV, got: {error}") from None
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
+        text = text_lines(self._path)
         taken: list[str] = []  # the lines of the row at hand
+        again: deque[str] = deque()  # lines that a quote out of place took along
+        cut: CutShortError | None = None
 
         def lines() -> Iterator[str]:
-            for line in text_lines(self._path):
-                taken.append(line)
-                yield line
+            nonlocal cut
+            try:
+                while again or (come := next(text, "")):
+                    taken.append(again.popleft() if again else come)
+                    yield taken[-1]
+            except CutShortError as error:
+                cut = error  # told after the rows that came before it
 
         pick = _picking([self.columns.index(name) for name in wanted])
         width, number, line = len(self.columns), 0, 1
         header = self._has_header
-        # strict: a quote in a wrong place would otherwise be read as something else without a word
-        reader = csv.reader(lines(), delimiter=self._delimiter, strict=True)
+        reader = self._reader(lines())
         while True:
             fields: Sequence[Any] | Unfit
             try:
                 whole = next(reader)
             except StopIteration:
-                return
-            except CutShortError as error:
-                yield Row(number, line, cut_short(error), "")
+                if cut is not None:
+                    yield Row(number, line, cut_short(cut), "")
                 return
             except csv.Error as error:
-                fields = Unfit("bad_quotes", f"expected quotes that close before the field ends, got: {error}")
+                fields = _unfit(error, taken)
+                again.extendleft(reversed(taken[1:]))
+                del taken[1:]
+                reader = self._reader(lines())
             else:
                 if not whole or header:
                     header = header and not whole
@@ -66,6 +75,10 @@ class CsvTable:
             number, line = number + 1, line + len(taken)
             taken.clear()
 
+    def _reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        # strict: a quote in a wrong place would otherwise be read as something else without a word
+        return csv.reader(lines, delimiter=self._delimiter, strict=True)
+
 
 def _picking(places: list[int]) -> Any:
     return itemgetter(*places) if len(places) > 1 else lambda fields: (fields[places[0]],)
@@ -73,3 +86,13 @@ def _picking(places: list[int]) -> Any:
 
 def _wrong_width(width: int, fields: list[str]) -> Unfit:
     return Unfit("wrong_columns", f"expected {width} fields, got {len(fields)}: {shown(fields)}")
+
+
+def _unfit(error: csv.Error, taken: Sequence[str]) -> Unfit:
+    """Why there is no row in the lines that were taken for one."""
+    most, words = csv.field_size_limit(), str(error)
+    if "field larger" in words:
+        if len(taken) == 1:
+            return Unfit("too_long", f"expected fields of at most {most} characters, got a longer one")
+        words = f"none within {most} characters"
+    return Unfit("bad_quotes", f"expected quotes that close before the field ends, got: {words}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from stream.errors import SettingsError
@@ -17,6 +18,8 @@ from stream.replay.rows import Unfit, shown
 from stream.replay.shop_map import ShopMap
 from stream.replay.tally import Rows
 
+_LOOKED_AT = 100  # rows, the first of which may be half a line or none
+
 
 def open_rows(path: Path, format_name: Format | None = None, shop_map: ShopMap | None = None) -> Rows:
     """The reader of a file; without format and map, by its shape.
@@ -26,18 +29,17 @@ def open_rows(path: Path, format_name: Format | None = None, shop_map: ShopMap |
     kind = kind_of(path)
     if shop_map is not None:
         return _mapped(path, kind, shop_map)
-    if kind == "JSON lines":
+    if kind == "JSON lines" or (format_name in (None, "ga4") and kind == "CSV" and _looks_like_ga4(JsonTable(path))):
         return _json(path, format_name)
     return _known(path, kind, format_name)
 
 
 def _mapped(path: Path, kind: Kind, shop_map: ShopMap) -> MappedRows:
-    name = shop_map.name or "map"
     if kind == "JSON lines":
-        return MappedRows(JsonTable(path), shop_map, name)
+        return MappedRows(JsonTable(path), shop_map)
     layout = shop_map.csv
     table = CsvTable(path, delimiter=layout.delimiter, columns=layout.columns) if kind == "CSV" else ParquetTable(path)
-    rows = MappedRows(table, shop_map, name)
+    rows = MappedRows(table, shop_map)
     _check_columns(path, table.columns, rows.wanted, "the --map file")
     return rows
 
@@ -64,8 +66,12 @@ def _json(path: Path, format_name: Format | None) -> Ga4Rows:
 
 
 def _looks_like_ga4(table: JsonTable) -> bool:
-    row = next(table.rows(["event_name", "event_time", "event_timestamp"]), None)
-    return row is not None and not isinstance(row.fields, Unfit) and bool(row.fields[0] and any(row.fields[1:]))
+    """By the first row that can be read."""
+    for row in islice(table.rows(["event_name", "event_time", "event_timestamp"]), _LOOKED_AT):
+        if not isinstance(row.fields, Unfit):
+            name, *times = row.fields
+            return bool(name) and times != [None, None]
+    return False
 
 
 def _first_line(table: JsonTable) -> str:
@@ -79,9 +85,9 @@ def _known(path: Path, kind: Kind, format_name: Format | None) -> MappedRows:
         if known.format == (format_name or known.format) and kind in known.kinds and _fits(table, known):
             if known.shop_map.csv.columns:
                 table = CsvTable(path, columns=known.shop_map.csv.columns)
-            return MappedRows(
-                table, known.shop_map, known.format, whole_ids=True, adapt=known.adapt, period=known.period
-            )
+            else:
+                _check_columns(path, table.columns, known.columns, known.format)
+            return MappedRows(table, known.shop_map, whole_ids=True, adapt=known.adapt, period=known.period)
     if format_name is None:
         every = "; ".join(f"{name}: {NEEDS[name]}" for name in FORMATS)
         raise SettingsError(
@@ -101,7 +107,10 @@ def _fits(table: CsvTable | ParquetTable, known: KnownFormat) -> bool:
     if names is None:
         return set(known.columns) <= set(table.columns)
     first = table.columns  # without a header, the first row
-    return len(first) == len(names) and first[names.index("behaviour")] in known.shop_map.words
+    return (
+        len(first) == len(names)
+        and first[names.index(known.shop_map.columns.sources()["event_name"][0])] in known.shop_map.words
+    )
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -21,20 +22,20 @@ _SNIFFED_BYTES = 1 << 16
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
-# First bytes -> what has them
+# First bytes, after a byte-order mark -> what has them; a column's name may begin as a short one does
 _FOREIGN = {
-    b"PK": "a zip archive or a spreadsheet (export it as CSV)",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet (export it as CSV)",
-    b"BZh": "bzip2 (unpack it, or compress with gzip)",
-    b"\xfd7zXZ": "xz (unpack it, or compress with gzip)",
-    b"\x28\xb5\x2f\xfd": "zstd (unpack it, or compress with gzip)",
-    b"\xff\xfe": "text in UTF-16 (make it UTF-8: iconv -f utf-16 -t utf-8)",
-    b"\xfe\xff": "text in UTF-16 (make it UTF-8: iconv -f utf-16 -t utf-8)",
-    b"Obj\x01": "Avro",
-    b"ORC": "ORC",
-    b"%PDF": "a PDF",
-    b"[": "a JSON array (one object a line is needed: jq -c '.[]')",
-    b"<": "HTML or XML",
+    rb"PK\x03\x04": "a zip archive or a spreadsheet (export it as CSV)",
+    rb"\xd0\xcf\x11\xe0": "an old spreadsheet (export it as CSV)",
+    rb"BZh[1-9]": "bzip2 (unpack it, or compress with gzip)",
+    rb"\xfd7zXZ": "xz (unpack it, or compress with gzip)",
+    rb"\x28\xb5\x2f\xfd": "zstd (unpack it, or compress with gzip)",
+    rb"\xff\xfe": "text in UTF-16 (make it UTF-8: iconv -f utf-16 -t utf-8)",
+    rb"\xfe\xff": "text in UTF-16 (make it UTF-8: iconv -f utf-16 -t utf-8)",
+    rb"Obj\x01": "Avro",
+    rb"(?s)ORC.*\0": "ORC",
+    rb"%PDF": "a PDF",
+    rb"\s*\[": "a JSON array (one object a line is needed: jq -c '.[]')",
+    rb"\s*<": "HTML or XML",
 }
 
 
@@ -48,16 +49,17 @@ class CutShortError(Exception):
 def kind_of(path: Path) -> Kind:
     """What the file holds, whatever its name says; SettingsError if it is nothing that can be read here."""
     start = _start(path)
-    text = start.removeprefix(_BOM).lstrip()
+    text = start.removeprefix(_BOM)
     if start.startswith(b"PAR1"):
         if is_gzip(path):
             raise SettingsError(f"{path}: expected Parquet as it is, which is compressed in itself, got it in gzip")
         return "Parquet"
     for magic, words in _FOREIGN.items():
-        if text.startswith(magic):
+        if re.match(magic, text):
             raise SettingsError(f"{path}: expected CSV, JSON lines or Parquet, got {words}")
     if b"\0" in start:
         raise SettingsError(f"{path}: expected CSV, JSON lines or Parquet, got binary: it begins with {start[:16]!r}")
+    text = text.lstrip()
     if not text:
         raise SettingsError(f"{path}: expected rows, got an empty file")
     return "JSON lines" if text.startswith(b"{") else "CSV"

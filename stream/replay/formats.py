@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal, get_args
 
 from stream.replay.fields import UnfitError, text_of
@@ -29,18 +30,19 @@ _TAOBAO_PERIOD: Period = (1_509_494_400_000, 1_514_764_800_000)  # November and 
 class KnownFormat:
     """One layout of a data set."""
 
-    format: Format
     kinds: tuple[Kind, ...]
     shop_map: ShopMap
     adapt: Adapt | None = None
     period: Period | None = None
 
     @property
+    def format(self) -> str:
+        return self.shop_map.name
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What must be there."""
-        sources = (getattr(self.shop_map.columns, field) for field in self.shop_map.columns.__struct_fields__)
-        names = (name for source in sources if source for name in ((source,) if isinstance(source, str) else source))
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(chain.from_iterable(self.shop_map.columns.sources().values())))
 
 
 def _on_a_clock(values: Sequence[Any]) -> Sequence[Any]:
@@ -58,7 +60,6 @@ _TAOBAO_CSV_WORDS = {"pv": "view_item", "cart": "add_to_cart", "fav": "add_to_wi
 
 KNOWN: Sequence[KnownFormat] = (
     KnownFormat(
-        "rees46",
         ("CSV", "Parquet"),
         ShopMap(
             name="rees46",
@@ -82,7 +83,6 @@ KNOWN: Sequence[KnownFormat] = (
         ),
     ),
     KnownFormat(
-        "taobao",
         ("Parquet", "CSV"),
         ShopMap(
             name="taobao",
@@ -92,7 +92,6 @@ KNOWN: Sequence[KnownFormat] = (
         ),
     ),
     KnownFormat(
-        "taobao",
         ("CSV",),
         ShopMap(
             name="taobao",
@@ -106,7 +105,6 @@ KNOWN: Sequence[KnownFormat] = (
         period=_TAOBAO_PERIOD,
     ),
     KnownFormat(
-        "jdata",
         ("Parquet", "CSV"),
         ShopMap(
             name="jdata",
@@ -117,7 +115,6 @@ KNOWN: Sequence[KnownFormat] = (
         ),
     ),
     KnownFormat(
-        "jd",
         ("Parquet", "CSV"),
         ShopMap(
             name="jd",

@@ -5,20 +5,23 @@ What the topics hold goes out byte for byte. The export's schema: https://suppor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from stream.decode import TIME_MAX_MS, amount_of, event_time_ms
+from stream.events import PRICE_MAX
 from stream.replay.fields import UnfitError, amount, checked_id, count, text_of, user_id
 from stream.replay.json_table import JsonTable, not_json
 from stream.replay.rows import TOPICS, LeftOut, Made, Outcome, Row, Unfit, shown
-from stream.replay.times import TIME_MAX_MS, BadTimeError, TimeParser
-from stream.shop_event import ShopEvent
+from stream.replay.times import BadTimeError, TimeParser
+from stream.shop_event import Role, ShopEvent
 
 _NOT_SET = "(not set)"  # what the export writes for a value that was not there
 _SEARCHES = {"view_search_results": "search"}  # what a page measures by itself is the same as the recommended event
+_MONEY: Mapping[Role, str] = {"clicks": "price", "purchases": "value"}  # what decoding reads
 _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -94,7 +97,7 @@ class Ga4Rows:
 
     def __init__(self, table: JsonTable) -> None:
         self._table = table
-        self._parse, self._parse_us = TimeParser("rfc3339", None), TimeParser("us", None)
+        self._parse_us = TimeParser("us", None)
 
     def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
         """Every line, in the order of the file, with what becomes of it."""
@@ -148,17 +151,15 @@ class Ga4Rows:
             )
         user = user_id(line.user_id or "")
         topic = TOPICS[name]
-        field, money = ("value", line.value) if topic == "purchases" else ("price", line.price)
-        if money not in (None, ""):
-            amount(field, text_of(field, money), signed=name == "refund")
-        return Made(name, ShopEvent(topic, user.encode(), text, self._time_ms(line.event_time)))
-
-    def _time_ms(self, value: int | str) -> int:
-        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-            return self._parse(value)
-        if not 0 <= int(value[:20] if isinstance(value, str) else value) <= TIME_MAX_MS:
-            raise BadTimeError("bad_time", f"event_time: expected ms since 1970, got {shown(value)}")
-        return int(value)
+        field = _MONEY.get(topic)
+        money = getattr(line, field) if field else None
+        if field and money is not None and amount_of(text_of(field, money)) > PRICE_MAX:
+            raise UnfitError("bad_price", f"{field}: expected an amount up to {PRICE_MAX:g}, got {shown(money)}")
+        time_ms = event_time_ms(line.event_time)
+        if not 0 <= time_ms <= TIME_MAX_MS:
+            expected = "expected RFC 3339 with a zone (2026-01-31T12:00:00.000Z) or ms since 1970"
+            raise UnfitError("bad_time", f"event_time: {expected}, got {shown(line.event_time)}")
+        return Made(name, ShopEvent(topic, user.encode(), text, time_ms))
 
     def _exported(self, line: _Exported, name: str, number: int) -> Outcome:
         parameters = {parameter.key: _value(parameter.value) for parameter in line.event_params}

@@ -41,19 +41,14 @@ class MappedRows:
         self,
         table: Table,
         shop_map: ShopMap,
-        format_name: str,
         *,
         whole_ids: bool = False,
         adapt: Adapt | None = None,
         period: Period | None = None,
     ) -> None:
-        self.format, self.kind = format_name, table.kind
+        self.format, self.kind = shop_map.name, table.kind
         self._table, self._map, self._whole_ids, self._adapt, self._period = table, shop_map, whole_ids, adapt, period
-        self._sources = {
-            field: (source,) if isinstance(source, str) else source
-            for field in shop_map.columns.__struct_fields__
-            if (source := getattr(shop_map.columns, field)) is not None
-        }
+        self._sources = shop_map.columns.sources()
         # A column a field, in the order of the fields; then what stands in where it has no value
         self.wanted = [names[0] for names in self._sources.values()]
         self._others: list[tuple[int, range]] = []
@@ -61,18 +56,19 @@ class MappedRows:
             if len(names) > 1:
                 self._others.append((place, range(len(self.wanted), len(self.wanted) + len(names) - 1)))
                 self.wanted += names[1:]
-        self._times = self._parser()
+        self._notes: list[str] = []
 
     def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
         """Every row, in the order of the file, with what becomes of it."""
-        self._times = self._parser()
-        make = self._maker()
+        times = self._parser()
+        make = self._maker(times)
         for row in self._table.rows(self.wanted):
             yield row, row.fields if isinstance(row.fields, Unfit) else make(row)
+        self._notes = times.notes()
 
     def notes(self) -> list[str]:
         """What the user should know of the pass that was made last."""
-        return self._times.notes()
+        return self._notes
 
     def _parser(self) -> TimeParser:
         # A column that holds times by its type is read as what it is, whatever the map's format is
@@ -80,9 +76,9 @@ class MappedRows:
         zone = zone_of(self._map.time_zone) if self._map.time_zone else None
         return TimeParser("rfc3339" if typed else self._map.time_format, zone, self._period)
 
-    def _maker(self) -> Callable[[Row], Outcome]:
+    def _maker(self, parse: TimeParser) -> Callable[[Row], Outcome]:
         words, ignored, every = self._map.words, set(self._map.ignore), self._map.every_event
-        whole, texts, parse, prefix = self._whole_ids, self._texts(), self._times, f"{self._map.name}-"
+        whole, texts, prefix = self._whole_ids, self._texts(), f"{self._map.name}-"
         place = {field: i for i, field in enumerate(self._sources)}
         name_at, time_at, user_at, id_at = (
             place.get(field, -1) for field in ("event_name", "event_time", "user_id", "event_id")
@@ -146,7 +142,8 @@ class MappedRows:
     def _check(self, field: str, signed: bool) -> _Check:
         if field in ("price", "value"):
             check = partial(amount, field, signed=signed)
-            return (lambda text: check(_with_point(text))) if self._map.csv.decimal_comma else check
+            comma = self._map.csv.decimal_comma and self.kind == "CSV"
+            return (lambda text: check(_with_point(field, text))) if comma else check
         if field in ("quantity", "results_count"):
             return count
         if field == "item_id" and self._whole_ids:
@@ -169,5 +166,7 @@ def _unknown(word: str, words: Any) -> Unfit:
     return Unfit("unknown_event", f"event_name: expected one of {', '.join(words)}, got {shown(word)}")
 
 
-def _with_point(text: str) -> str:
-    return text if "." in text else text.replace(",", ".")
+def _with_point(field: str, text: str) -> str:
+    if "." in text:  # of thousands or of decimals: either guess may be wrong by a factor of 1,000
+        raise UnfitError("bad_price", f"{field}: expected an amount such as 19,90, without a point, got {shown(text)}")
+    return text.replace(",", ".")

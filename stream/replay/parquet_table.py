@@ -32,10 +32,10 @@ class ParquetTable:
             schema = pq.read_schema(path)
         except (OSError, pa.ArrowInvalid) as error:
             raise SettingsError(f"{path}: expected a Parquet file, got: {error}") from None
-        leaves = {".".join(way): (way, kind) for way, kind in _leaves(schema)}
-        self._ways = {name: way for name, (way, _) in leaves.items()}
-        self.columns: Sequence[str] = list(leaves)
-        self.timestamps = frozenset(name for name, (_, kind) in leaves.items() if pa.types.is_timestamp(kind))
+        leaves = [(".".join(way), way, kind) for way, kind in _leaves(schema)]
+        self._ways = {name: way for name, way, _ in leaves}
+        self.columns: Sequence[str] = [name for name, _, _ in leaves]
+        self.timestamps = frozenset(name for name, _, kind in leaves if pa.types.is_timestamp(kind))
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         import pyarrow as pa
@@ -46,23 +46,37 @@ class ParquetTable:
         try:
             with pq.ParquetFile(self._path) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, columns=sorted({self._ways[name][0] for name in wanted})):
-                    columns = []
-                    for name in wanted:
+                    columns = {}
+                    for name in dict.fromkeys(wanted):
                         first, *rest = self._ways[name]
                         values = batch.column(first)
                         for part in rest:
                             values = pc.struct_field(values, part)
                         try:
-                            columns.append(pc.cast(values, pa.string()).to_pylist())
-                        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, UnicodeDecodeError):
+                            columns[name] = _texts(values)
+                        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
                             raise SettingsError(
                                 f"{self._path}: expected text, numbers or times in the column {name}, got {values.type}"
                             ) from None
-                    for fields in zip(*columns, strict=True):
+                    for fields in zip(*(columns[name] for name in wanted), strict=True):
                         yield Row(number, number + 1, fields, "")
                         number += 1
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowInvalid, KeyError) as error:  # KeyError: two structs of one name
             raise SettingsError(f"{self._path}: expected Parquet after row {number}, got: {error}") from None
+
+
+def _texts(values: Any) -> list[str | None]:
+    """An array as text; bytes that are no UTF-8 become lone surrogates, as in CSV."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    try:
+        return pc.cast(values, pa.string()).to_pylist()  # type: ignore[no-any-return]
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        found = pc.cast(values, pa.binary()).to_pylist()
+        return [value if value is None else value.decode(errors="surrogateescape") for value in found]
 
 
 def _leaves(fields: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

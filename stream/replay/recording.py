@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +12,7 @@ from stream.errors import SettingsError
 from stream.replay.detect import open_rows
 from stream.replay.formats import Format
 from stream.replay.shop_map import ShopMap
-from stream.replay.tally import Refuse, Rows, Tally, events
+from stream.replay.tally import Refuse, Rows, Tally, events, uncounted
 from stream.replay.time_order import RUN_BYTES, Say, by_time
 from stream.shop_event import ShopEvent
 
@@ -37,17 +37,17 @@ class Recording:
         """How many there are."""
         return self.tally.events
 
-    @property
-    def left_out(self) -> Mapping[str, int]:
-        """Word -> rows with it, which give no event."""
-        return dict(sorted(self.tally.left_out.items()))
-
     def __iter__(self) -> Iterator[ShopEvent]:
-        if self._ordered is not None:
-            return iter(self._ordered)
+        return self._again() if self._ordered is None else iter(self._ordered)
+
+    def _again(self) -> Iterator[ShopEvent]:
+        self._expect_unchanged()
+        yield from uncounted(self._rows)
+        self._expect_unchanged()  # at a recording's speed the pass may have lasted days
+
+    def _expect_unchanged(self) -> None:
         if _stamp(self.path) != self._stamp:
             raise SettingsError(f"{self.path}: expected the file that was read, got another: it has changed meanwhile")
-        return events(self._rows, Tally())
 
 
 def open_recording(
@@ -106,7 +106,7 @@ def survey(
 
 
 def why_not(path: Path, tally: Tally, *, ignore_refused: bool = False) -> str | None:
-    """Why the file should not be sent: it gives no event, or more of its rows were refused than give one."""
+    """Why the file should not be taken: it gives no event, or more of its rows were refused than give one."""
     refused = tally.refused_rows
     if tally.rows == 0:
         return f"{path}: expected rows, got none"
@@ -118,15 +118,9 @@ def why_not(path: Path, tally: Tally, *, ignore_refused: bool = False) -> str | 
     lines = ", ".join(str(line) for line in worst.lines)
     return (
         f"{path}: {refused:,} of {tally.rows:,} rows are refused, most ({worst.rows:,}) as line {lines}: {worst.error}"
-        f"; nothing was sent{'' if not tally.events else ' (--ignore-refused sends the others)'}"
     )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns
-
-
-def read_parquet(path: Path, layout: Format | None = None) -> Recording:
-    """`open_recording`, by the name that it had when Parquet was all that could be read."""
-    return open_recording(path, layout)

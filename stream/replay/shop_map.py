@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,15 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     payment_type: Source | None = None
     payment_id: Source | None = None
 
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """Field -> its columns, of every field that is named."""
+        named = {field: getattr(self, field) for field in self.__struct_fields__}
+        return {
+            field: (source,) if isinstance(source, str) else source
+            for field, source in named.items()
+            if source is not None
+        }
+
 
 class CsvLayout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a CSV file is written."""
@@ -58,7 +68,7 @@ class ShopMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One file's columns, words and times."""
 
     columns: Columns
-    name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None  # event ids without a column: <name>-<row>
+    name: Annotated[str, Meta(min_length=1, max_length=100)] = "map"  # event ids without a column: <name>-<row>
     events: dict[str, str] | None = None  # the shop's words -> GA4's; None: they are GA4's already
     ignore: tuple[str, ...] = ()  # words that are left out, and counted
     every_event: str | None = None  # where all rows are of one kind and no column says so, as in an export of orders
@@ -73,9 +83,12 @@ class ShopMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def load_map(path: Path) -> ShopMap:
-    """Read a map from TOML; SettingsError names the file, the key, what was expected and what came."""
+    """Read a map from TOML; one without a name has the file's.
+
+    SettingsError names the file, the key, what was expected and what came.
+    """
     try:
-        shop_map = msgspec.toml.decode(path.read_bytes(), type=ShopMap)
+        shop_map = msgspec.convert({"name": path.stem[:100]} | msgspec.toml.decode(path.read_bytes()), ShopMap)
     except OSError as error:
         raise SettingsError(f"{path}: expected a file of TOML, got: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -87,7 +100,7 @@ def load_map(path: Path) -> ShopMap:
     problem = next(_problems(shop_map), None)
     if problem:
         raise SettingsError(f"{path}: {problem}")
-    return shop_map if shop_map.name else msgspec.structs.replace(shop_map, name=path.stem[:100])
+    return shop_map
 
 
 def _with_key(words: str) -> str:
@@ -132,6 +145,9 @@ def _time_problems(time_format: str, time_zone: str | None) -> Iterator[str]:
         again = datetime.strptime(_SOME_TIME.strftime(time_format), time_format)
     except ValueError as error:
         yield f"time_format: {expected}, got {time_format!r}: {error}"
+        return
+    except re.error:  # a name of a group twice
+        yield f"time_format: {expected}, with no part twice, got {time_format!r}"
         return
     if again.date() != _SOME_TIME.date():
         yield f"time_format: {expected}, with year, month and day, got {time_format!r}"

@@ -112,6 +112,13 @@ def events(rows: Rows, tally: Tally) -> Iterator[ShopEvent]:
     tally.notes = rows.notes()
 
 
+def uncounted(rows: Rows) -> Iterator[ShopEvent]:
+    """The same events in a pass after the one that counted them."""
+    for _, outcome in rows.outcomes():
+        if type(outcome) is Made and len(outcome.event.value) <= EVENT_MAX_BYTES:
+            yield outcome.event
+
+
 class DistinctCount:
     """How many different keys there were, in bounded memory: Wegman's adaptive sampling of their hashes."""
 

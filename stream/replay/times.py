@@ -8,11 +8,11 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from stream.decode import TIME_MAX_MS
 from stream.replay.rows import shown
 
 # Digits of one second in each unit; anything else is RFC 3339 or a format of strptime.
 UNITS = {"s": 0, "ms": 3, "us": 6}
-TIME_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, as decoding has it
 # Before it there was no shop on the net: seconds taken for milliseconds end there.
 _NUMBER_MIN_MS = 315_532_800_000  # 1980
 _NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,9}))?\Z", re.ASCII)

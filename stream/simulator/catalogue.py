@@ -76,7 +76,10 @@ class Searches:
 class Shelf:
     """A category: its items, and how popular each is today."""
 
-    def __init__(self, items: list[Item], popularity: list[float], searches: tuple[Searches, Searches]) -> None:
+    def __init__(
+        self, name: str, items: list[Item], popularity: list[float], searches: tuple[Searches, Searches]
+    ) -> None:
+        self.facts = f',"item_category":"{name}"'  # JSON of an event about the shelf
         self.items = items
         self.german, self.english = searches
         self._popularity = popularity  # without drift
@@ -110,7 +113,9 @@ class Catalogue:
             sold = rng.sample(brands, min(_BRANDS_PER_CATEGORY, len(brands)))
             items = _items(rng, numbers, number, sold)
             german, english = words.terms(rng, category, sold)
-            self.shelves.append(Shelf(items, popularity, (Searches(rng, german), Searches(rng, english))))
+            self.shelves.append(
+                Shelf(category.name, items, popularity, (Searches(rng, german), Searches(rng, english)))
+            )
         self.category_sums = zipf_sums(len(words.CATEGORIES), numbers.category_steepness)
         self._items = [item for shelf in self.shelves for item in shelf.items]
         for item in self._items:

@@ -33,14 +33,16 @@ def disordered(events: Iterable[ShopEvent], rng: Random, numbers: Disorder) -> I
             yield event
             continue
         number += 1
+        label = event.label
         if fate < late:
             delay_ms = 1000 * numbers.late_secs_median * math.exp(_LATE_SPREAD * rng.gauss(0, 1))
             sent_ms = event.sent_ms + int(min(delay_ms, _LATE_MAX_MS))
         elif fate < repeated:
             yield event
+            label = None  # one tells of both
             sent_ms = event.sent_ms + 1 + int(rng.random() * _REPEATED_AFTER_MS)
         else:
             sent_ms = event.sent_ms + 1 + int(rng.random() * _SWAPPED_AFTER_MS)
-        heappush(under_way, (sent_ms, number, event._replace(sent_ms=sent_ms)))
+        heappush(under_way, (sent_ms, number, event._replace(sent_ms=sent_ms, label=label)))
     while under_way:
         yield heappop(under_way)[2]

@@ -15,7 +15,7 @@ class Need:
 
     def __init__(self, category: int, price_level: float, brand: str, resolve: float) -> None:
         self.category, self.price_level, self.brand = category, price_level, brand
-        self.resolve = resolve  # what it adds to the readiness to buy; grows with what suits
+        self.resolve = min(_RESOLVE_MAX, resolve)  # what it adds to the readiness to buy; grows with what suits
         self.narrow = 0  # how narrowly it is searched for: 0 to 2
         self.shortlist: list[Item] = []
 

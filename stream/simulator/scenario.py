@@ -6,6 +6,7 @@ A file of one's own states what differs from the default; every number has bound
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,20 @@ from msgspec import Meta
 
 from stream.errors import SettingsError
 
+# By hour or weekday; less than this share of the peak would be looked for in vain
+_WEIGHT_LEAST = 1e-3
 _FOLDER = Path(__file__).with_name("scenarios")
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Spread = Annotated[float, Meta(ge=0, le=5)]  # a standard deviation
-Weight = Annotated[float, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
+Weight = Annotated[float, Meta(ge=0, le=1e6)]
+Steepness = Annotated[float, Meta(ge=0, le=5)]
+Factor = Annotated[float, Meta(ge=1e-3, le=1e3)]
+Rate = Annotated[float, Meta(ge=1e-6, le=1e4)]
+Hours = Annotated[float, Meta(ge=1e-3, le=1e4)]
+Days = Annotated[float, Meta(ge=1, le=1e4)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
+Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,16 +41,19 @@ class Shop(_Table, frozen=True):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
     utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)]
     branches: Count
-    countries: Annotated[dict[Annotated[str, Meta(pattern="^[A-Z]{2}$")], Weight], Meta(min_length=1)]
-    german_speaking: list[str]
+    countries: Annotated[dict[Country, Weight], Meta(min_length=1)]
+    german_speaking: list[Country]
     hour_weights: Annotated[list[Share], Meta(min_length=24, max_length=24)]
     weekday_weights: Annotated[list[Share], Meta(min_length=7, max_length=7)]
 
     def __post_init__(self) -> None:
         if not any(self.countries.values()):
             raise ValueError("expected a country of a weight above 0")
-        if not (any(self.hour_weights) and any(self.weekday_weights)):
-            raise ValueError("expected an hour and a weekday of a weight above 0: the shop would never open")
+        for weights in (self.hour_weights, self.weekday_weights):
+            if not any(weights):
+                raise ValueError("expected an hour and a weekday of a weight above 0: the shop would never open")
+            if any(0 < weight < _WEIGHT_LEAST for weight in weights):
+                raise ValueError(f"expected weights of 0, or of {_WEIGHT_LEAST:g} and more: less is never")
 
 
 class Catalogue(_Table, frozen=True):
@@ -51,21 +62,21 @@ class Catalogue(_Table, frozen=True):
     price_median: Annotated[float, Meta(ge=1, le=100_000)]
     category_price_spread: Spread
     item_price_spread: Spread
-    category_steepness: Weight
-    item_steepness: Weight
-    drift_days: Positive
+    category_steepness: Steepness
+    item_steepness: Steepness
+    drift_days: Days
     drift_spread: Spread
     stock_out_share: Annotated[float, Meta(ge=0, le=0.5)]
-    stock_out_days: Annotated[float, Meta(ge=1)]
+    stock_out_days: Days
     promotion_share: Annotated[float, Meta(ge=0, le=0.5)]
-    promotion_days: Annotated[float, Meta(ge=1)]
+    promotion_days: Days
     promotion_discounts: Annotated[list[Annotated[float, Meta(gt=0, lt=1)]], Meta(min_length=1)]
 
 
 class Shoppers(_Table, frozen=True):
-    sessions_per_day_median: Positive
+    sessions_per_day_median: Rate
     sessions_per_day_spread: Spread
-    sessions_per_day_max: Positive
+    sessions_per_day_max: Rate
     propensity_spread: Spread
     household_share: Share
     public_device_share: Share
@@ -78,14 +89,14 @@ class Needs(_Table, frozen=True):
     arising_share: Share
     dropped_share: Share
     return_share: Share
-    return_hours_median: Positive
+    return_hours_median: Hours
     strength: Annotated[float, Meta(ge=-5, le=5)]
 
 
 class Sessions(_Table, frozen=True):
-    dwell_factor: Positive
+    dwell_factor: Factor
     dwell_spread: Spread
-    length_factor: Positive
+    length_factor: Factor
     length_spread: Spread
     look_again_share: Share
     typo_share: Share
@@ -94,6 +105,7 @@ class Sessions(_Table, frozen=True):
     away_share: Share
     branch_share: Share
     payment_refused_share: Share
+    welcome_share: Share
     coupon_share: Share
     refund_share: Share
 
@@ -101,7 +113,7 @@ class Sessions(_Table, frozen=True):
 class Kind(_Table, frozen=True):
     """A kind of fraud."""
 
-    cases_per_1000_shoppers_per_day: Weight
+    cases_per_1000_shoppers_per_day: Annotated[float, Meta(ge=0, le=100)]
 
 
 class Fraud(_Table, frozen=True):
@@ -114,9 +126,15 @@ class Fraud(_Table, frozen=True):
 
 class Disorder(_Table, frozen=True):
     late_share: Share
-    late_secs_median: Positive
+    late_secs_median: Annotated[float, Meta(gt=0, le=21_600)]
     repeated_share: Share
     swapped_share: Share
+
+    def __post_init__(self) -> None:
+        if (total := self.late_share + self.repeated_share + self.swapped_share) > 1:
+            raise ValueError(
+                f"expected shares of at most 1 together, since an event is one of the three: got {total:g}"
+            )
 
 
 class Scenario(_Table, frozen=True):
@@ -161,7 +179,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
-def only_honest(scenario: Scenario) -> Scenario:
+def honest_and_orderly(scenario: Scenario) -> Scenario:
     """The same shop with no fraud in it, and with every event once and in its place: normal traffic to learn from."""
     none = Kind(cases_per_1000_shoppers_per_day=0.0)
     return msgspec.structs.replace(
@@ -185,7 +203,7 @@ def _words(error: msgspec.ValidationError, values: Mapping[str, Any]) -> str:
     text = str(error).replace("`", "'").replace("$.", "")
     what, _, where = text.partition(" - at ")
     found: Any = values
-    for key in where.strip("'").replace("[...]", "").split("."):
+    for key in re.sub(r"\[[\d.]+\]", "", where.strip("'")).split("."):
         found = found.get(key, found) if isinstance(found, dict) else found
     if "unknown field" in what:
         known = ", ".join(key for key in found if f"'{key}'" not in what)

@@ -11,7 +11,7 @@ import math
 from bisect import bisect
 
 from stream.shop_event import ShopEvent
-from stream.simulator import funnel, words
+from stream.simulator import funnel
 from stream.simulator.catalogue import Item
 from stream.simulator.shop import Shop
 from stream.simulator.shopper import Shopper
@@ -99,7 +99,7 @@ class Session:
     def _facts(self, name: str) -> str:
         if name == "view_item_list":
             self._drift()
-            return f',"item_category":"{words.CATEGORIES[self._category].name}"'
+            return self._shop.catalogue.shelves[self._category].facts
         if name == "search":
             return self._search()
         if name == "view_cart":
@@ -129,8 +129,8 @@ class Session:
         if name == "add_to_cart":
             item = self._seen[-1]
             quantity = rng.randint(3, 20) if shopper.business else rng.choices(_QUANTITIES, _QUANTITY_SHARES)[0]
-            if len(cart) < _CART_ITEMS_MAX:
-                cart[item] = quantity
+            if item in cart or len(cart) < _CART_ITEMS_MAX:
+                cart[item] = cart.get(item, 0) + quantity
             return item, quantity
         if name == "remove_from_cart":
             item = rng.choice(list(cart))

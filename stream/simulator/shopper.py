@@ -15,7 +15,6 @@ _PACE_SPREAD = 0.35
 _ONE_TIME_SHARE = 0.2  # of shoppers whose wallet shows a new payment id each time
 _SECOND_PAYMENT_SHARE = 0.3
 _GIFT_SHARE, _PICKUP_SHARE = 0.06, 0.15  # of orders
-_WELCOME_SHARE = 0.4  # of first orders
 
 
 class Home(NamedTuple):
@@ -27,6 +26,18 @@ class Home(NamedTuple):
     branch: str
     device: str
     payment: str
+
+
+def new_home(shop: Shop, country: str | None = None) -> Home:
+    """Of a country, or of any by its share."""
+    return Home(
+        address=shop.token(),
+        network=shop.token(),
+        country=country or shop.country(),
+        branch=shop.branch(),
+        device=shop.token(),
+        payment=shop.payment(),
+    )
 
 
 class Shopper:
@@ -43,9 +54,7 @@ class Shopper:
         self.favourites = [shop.catalogue.any_category(rng) for _ in range(_FAVOURITES)]
         self.price_level = rng.gauss(0, 1)
         self.business = rng.random() < numbers.business_share
-        self.home = home or Home(
-            shop.token(), shop.token(), shop.country(), shop.branch(), shop.token(), shop.payment()
-        )
+        self.home = home or new_home(shop)
         self.german = self.home.country in shop.scenario.shop.german_speaking
         self._devices = [self.home.device if rng.random() < 0.5 else shop.token()]
         if rng.random() < numbers.second_device_share:
@@ -81,10 +90,10 @@ class Shopper:
 
     def coupon(self) -> str | None:
         """The code that an order carries."""
-        share = self._shop.scenario.sessions.coupon_share
-        if self.orders == 0 and self._shop.rng.random() < _WELCOME_SHARE * min(1.0, share / 0.12):
+        rng, numbers = self._shop.rng, self._shop.scenario.sessions
+        if self.orders == 0 and rng.random() < numbers.welcome_share:
             return "WELCOME10"
-        return f"SAVE{self._shop.rng.choice((5, 10, 15))}" if self._shop.rng.random() < share else None
+        return f"SAVE{rng.choice((5, 10, 15))}" if rng.random() < numbers.coupon_share else None
 
     def whereabouts(self) -> str:
         """Device, network and place of the visit that begins."""

@@ -55,8 +55,8 @@ def _happening(rng: Random, scenario: Scenario, users: int, start_ms: int) -> It
             if events:
                 heappush(under_way, (events[-1].sent_ms, next(tie_break), events))
             for newcomer in entering:
-                assert newcomer.next_ms is not None
-                heappush(due, (newcomer.next_ms, next(tie_break), newcomer))
+                if newcomer.next_ms is not None:
+                    heappush(due, (newcomer.next_ms, next(tie_break), newcomer))
         if not under_way:
             return
         _, number, events = under_way[0]

@@ -31,6 +31,8 @@ class Visitor:
         shop.catalogue.at(shop.rhythm.day(time_ms))
         if time_ms - self._seen_ms > _CART_KEPT_MS:
             shopper.cart.clear()
+        for item in [item for item in shopper.cart if not item.in_stock]:
+            del shopper.cart[item]  # the shop cannot keep it for them
         if shopper.need is None and rng.random() < shop.scenario.needs.arising_share:
             shopper.need = shopper.new_need()
         here = Session(shop, shopper, time_ms)
@@ -50,7 +52,9 @@ class Visitor:
             if here.order is not None or rng.random() < numbers.dropped_share:
                 shopper.need = None
             elif rng.random() < numbers.return_share * (0.6 + 0.2 * here.level) + (0.15 if shopper.cart else 0.0):
-                soon_ms = self._seen_ms + int(numbers.return_hours_median * HOUR_MS * math.exp(0.8 * rng.gauss(0, 1)))
+                soon_ms = (
+                    self._seen_ms + 1 + int(numbers.return_hours_median * HOUR_MS * math.exp(0.8 * rng.gauss(0, 1)))
+                )
                 if rng.random() < shop.rhythm.busy(soon_ms):
                     shopper.need.grow(0.3)
                     self.next_ms = soon_ms
@@ -71,7 +75,9 @@ class _Refund:
 
     def __init__(self, shop: Shop, account: Account, order: str, ordered_ms: int) -> None:
         self._shop, self._account, self._order = shop, account, order
-        self.next_ms: int | None = ordered_ms + int(_REFUND_DAYS_MEDIAN * DAY_MS * math.exp(0.6 * shop.rng.gauss(0, 1)))
+        self.next_ms: int | None = (
+            ordered_ms + 1 + int(_REFUND_DAYS_MEDIAN * DAY_MS * math.exp(0.6 * shop.rng.gauss(0, 1)))
+        )
 
     def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
         self.next_ms = None

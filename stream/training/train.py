@@ -55,7 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 def simulated(recipe: Recipe) -> tuple[Runs, Runs]:
     """(training, validation) runs. Whole shops go to one side, so validation is on prices that training never saw."""
-    normal, end_ms = scenario.only_honest(scenario.load()), START_MS + recipe.days * _DAY_MS
+    normal, end_ms = scenario.honest_and_orderly(scenario.load()), START_MS + recipe.days * _DAY_MS
     shops = [
         # Recipes of two seeds have no shop in common.
         dataset.runs(

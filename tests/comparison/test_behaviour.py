@@ -44,6 +44,7 @@ def test_what_is_no_shop_event_is_counted_and_passed_over() -> None:
 def test_a_time_in_words_is_the_same_moment() -> None:
     of = read([event("a", 0, event_time="2018-03-01T01:00:00.250+01:00")]).behaviour
     assert of.time_ms.tolist() == [START_MS + 250]
+    assert read([event("a", 0, event_time=str(START_MS))]).behaviour.time_ms.tolist() == [START_MS]
 
 
 def test_a_label_marks_its_event() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stream.comparison import buyers
 from stream.comparison.behaviour import read
-from stream.replay import read_parquet
+from stream.replay import open_recording
 from tests.comparison.streams import event
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -95,7 +95,7 @@ def test_a_stream_without_buyers_is_refused() -> None:
 def test_buyers_in_a_recording_are_found_about_as_well_as_in_its_reference() -> None:
     """Reference: 0.692 by regression, 0.651 by boosting, of events a quarter of which have a purchase to come."""
     pytest.importorskip("lightgbm")
-    found = buyers.find(read(read_parquet(SHARED / "jdata_2018_03.parquet")).behaviour, purchases_seen=False)
+    found = buyers.find(read(open_recording(SHARED / "jdata_2018_03.parquet")).behaviour, purchases_seen=False)
     assert found.boosting is not None
     assert found.base_rate == pytest.approx(0.247, abs=0.02)
     assert found.regression.auc == pytest.approx(0.692, abs=0.03)

@@ -14,7 +14,7 @@ from stream.events import ID_MAX_LENGTH
 from stream.replay import Recording, ShopMap, open_recording, why_not
 from stream.replay.files import LINE_MAX
 from stream.replay.shop_map import Columns, CsvLayout
-from stream.replay.tally import EVENT_MAX_BYTES
+from stream.replay.tally import EVENT_MAX_BYTES, Tally
 
 HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
 GOOD = "2019-10-01 00:00:00 UTC,view,1,2,,,35.79,541312140,s\n"
@@ -41,6 +41,8 @@ def own(folder: Path, content: bytes, shop_map: ShopMap = OWN) -> Recording:
     ("content", "got"),
     [
         (b"PK\x03\x04\x14\x00", "zip archive or a spreadsheet"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"ORC\n\x06\x12\x00", "got ORC"),
         (b"\x28\xb5\x2f\xfd\x04", "zstd"),
         (b"\x7fELF\x02\x01\x01\x00\x00\x00", "binary: it begins with b'.*ELF"),
         (b'[{"event_name": "view_item"}]', r"JSON array .*jq -c"),
@@ -159,7 +161,7 @@ def test_a_quoted_line_break_is_part_of_its_field_and_lines_are_still_counted(tm
         (GOOD.replace("2019-10-01", "1919-10-01"), "bad_time", "from 1970-01-01 to 9999-12-31"),
         (GOOD.replace(",s\n", ",\udcff\udcfe\n"), "not_utf8", "UTF-8.*udcff"),
         (GOOD.replace(",s\n", ',"s"x\n'), "bad_quotes", "quotes that close"),
-        (GOOD.replace(",s\n", f",{'s' * 140_000}\n"), "bad_quotes", "field larger than"),
+        (GOOD.replace(",s\n", f",{'s' * 140_000}\n"), "too_long", "fields of at most 131072 characters"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_line_and_why_and_nothing_else_is(
@@ -175,11 +177,43 @@ def test_a_bad_row_is_refused_with_its_line_and_why_and_nothing_else_is(
     assert b'"event_id":"rees46-4"' in list(recording)[3].value
 
 
-def test_a_quote_that_never_closes_takes_the_rest_of_the_file_and_says_so(tmp_path: Path) -> None:
-    recording = rees46(tmp_path, GOOD.replace(",s\n", ',"s\n'))
-    assert recording.events == 3
-    assert recording.tally.refused["bad_quotes"].lines == [5]
-    assert "unexpected end" in recording.tally.refused["bad_quotes"].error
+@pytest.mark.parametrize("rows_after", [0, 3, 10_000])
+def test_a_quote_that_never_closes_takes_no_other_row_along(tmp_path: Path, rows_after: int) -> None:
+    stray = GOOD.replace(",s\n", ',"s\n')
+    tap = GOOD.replace("view", "tap")
+    recording = rees46(tmp_path, stray, GOOD.replace(",s\n", ',"s"\n'), tap, *[GOOD] * rows_after, stray)
+    assert recording.events == 7 + rows_after
+    bad = recording.tally.refused["bad_quotes"]
+    assert (bad.rows, bad.lines, bad.example) == (2, [5, 8 + rows_after], stray.strip())
+    assert recording.tally.refused["unknown_event"].lines == [7]
+    assert list(recording)[-1].value.startswith(b'{"event_id":"rees46-%d"' % (9 + rows_after))
+
+
+def test_a_quote_that_does_not_close_before_gzip_is_cut_short_takes_no_other_row_along(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv.gz"
+    whole = gzip.compress((HEADER + GOOD + GOOD.replace(",s\n", ',"s\n') + GOOD * 3).encode())
+    path.write_bytes(whole[:-8])
+    recording = open_recording(path)
+    assert recording.events == 4
+    assert {reason: refused.lines for reason, refused in recording.tally.refused.items()} == {
+        "bad_quotes": [3],
+        "cut_short": [7],
+    }
+
+
+def test_a_header_is_read_as_strictly_as_what_follows_it(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text('"us"er,at,what,sku,price,q\nann,2026-01-31T12:00:00Z,view_item,5,1,\n')
+    with pytest.raises(SettingsError, match=f"{path}: expected a first line of CSV, got: .* expected after"):
+        open_recording(path, shop_map=OWN)
+
+
+@pytest.mark.parametrize("column", ["PK", "BZh", "ORC", "ORCID"])
+def test_a_column_whose_name_begins_as_another_kind_of_file_does_is_a_column(tmp_path: Path, column: str) -> None:
+    recording = own(
+        tmp_path, f"{column},at,user,what,sku,price,q\n1,2026-01-31T12:00:00Z,ann,view_item,5,1,\n".encode()
+    )
+    assert recording.events == 1
 
 
 def test_times_without_a_zone_are_refused_with_the_key_that_sets_one(tmp_path: Path) -> None:
@@ -212,7 +246,7 @@ def test_where_more_rows_are_refused_than_sent_nothing_is_to_be_sent(tmp_path: P
     half = rees46(tmp_path, *[GOOD.replace("view", "tap")] * 6)
     assert why_not(half.path, half.tally) is None
     more = rees46(tmp_path, *[GOOD.replace("view", "tap")] * 7)
-    assert "--ignore-refused sends the others" in (why_not(more.path, more.tally) or "")
+    assert "7 of 13 rows are refused" in (why_not(more.path, more.tally) or "")
     assert why_not(more.path, more.tally, ignore_refused=True) is None
 
 
@@ -245,9 +279,21 @@ def test_a_file_that_changes_between_reading_and_sending_is_noticed(tmp_path: Pa
     path.write_text(HEADER + GOOD * 500)
     recording = open_recording(path, run_bytes=10_000)
     assert len(list(recording)) == 500
+    again = iter(recording)
+    next(again)
     path.write_text(HEADER + GOOD * 501)
-    with pytest.raises(SettingsError, match="it has changed meanwhile"):
-        list(recording)
+    for events in (again, recording):  # while it is sent, and before
+        with pytest.raises(SettingsError, match="it has changed meanwhile"):
+            list(events)
+
+
+def test_the_pass_that_sends_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rees46.csv"
+    path.write_text(HEADER + GOOD.replace("view", "tap") + GOOD * 500)
+    recording = open_recording(path, run_bytes=10_000)
+    monkeypatch.setattr(Tally, "count", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr(Tally, "refuse", lambda *_: pytest.fail("counted again"))
+    assert len(list(recording)) == 500
 
 
 def test_a_map_for_files_without_a_header_names_their_columns(tmp_path: Path) -> None:

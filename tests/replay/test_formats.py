@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from stream.errors import SettingsError
-from stream.replay import open_recording, read_parquet
+from stream.replay import ShopMap, open_recording
+from stream.replay.csv_table import CsvTable
 from stream.replay.formats import JD_SPACING_MS, JD_START_MS, Format
+from stream.replay.mapped import MappedRows
+from stream.replay.rows import Made
+from stream.replay.shop_map import Columns
 from tests.replay_checks import assert_decoding_takes, fields_of
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -50,7 +54,7 @@ def test_a_real_file_gives_every_row_once_in_time_order_or_counts_it(
     events = list(recording)
     objects = fields_of(events)
     assert recording.format == name
-    assert recording.left_out == left_out
+    assert recording.tally.left_out == left_out
     assert not recording.tally.refused
     assert Counter(event["event_name"] for event in objects) == names == recording.tally.names
     assert recording.events == len(events) == len({event["event_id"] for event in objects})
@@ -58,7 +62,7 @@ def test_a_real_file_gives_every_row_once_in_time_order_or_counts_it(
     assert [event.sent_ms for event in events] == sorted(event.sent_ms for event in events)
     assert (recording.tally.first_ms, recording.tally.last_ms) == (events[0].sent_ms, events[-1].sent_ms)
     assert list(recording) == events
-    assert list(read_parquet(SHARED / file, name)) == events
+    assert list(open_recording(SHARED / file, name)) == events
     assert_decoding_takes(events)
 
 
@@ -154,4 +158,36 @@ def test_columns_of_jdata_are_read_from_csv_too(tmp_path: Path) -> None:
     )
     recording = open_recording(path)
     assert [event.sent_ms for event in recording] == [1_519_862_406_000]
-    assert recording.left_out == {"comment": 1}
+    assert recording.tally.left_out == {"comment": 1}
+
+
+@pytest.mark.parametrize("name", ["rees46.csv", "rees46.parquet"])
+def test_a_format_whose_column_is_there_twice_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path, columns = tmp_path / name, [*REES46.strip().split(","), "price"]
+    path.write_text(",".join(columns) + "\n")
+    if path.suffix == ".parquet":
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pa.Table.from_arrays([pa.array(["1"])] * len(columns), names=columns), path)
+    with pytest.raises(SettingsError, match=f"{path}: expected one column price, got 2 of that name"):
+        open_recording(path)
+
+
+def test_a_map_that_was_given_no_name_still_names_its_events(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,at,what\nann,2026-01-31T12:00:00Z,view_item\n")
+    own = ShopMap(columns=Columns(user_id="user", event_time="at", event_name="what"))
+    recording = open_recording(path, shop_map=own)
+    assert recording.format == "map"
+    assert fields_of(recording)[0]["event_id"] == "map-0"
+
+
+def test_notes_are_those_of_the_pass_that_was_made_last(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,at,what\nann,2026-10-25T02:30:00,view_item\n")
+    columns = Columns(user_id="user", event_time="at", event_name="what")
+    rows = MappedRows(CsvTable(path), ShopMap(columns=columns, time_zone="Europe/Berlin"))
+    assert rows.notes() == []
+    for _ in range(2):
+        assert [type(outcome) for _, outcome in rows.outcomes()] == [Made]
+        (note,) = rows.notes()
+        assert note.startswith("1 times that clocks in Europe/Berlin show twice")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.replay import open_recording
+from stream.replay.formats import Format
 from stream.replay.ga4 import Ga4Rows
 from stream.replay.json_table import JsonTable
 from stream.replay.rows import TOPICS, Made
@@ -47,7 +48,7 @@ def exported(name: str, **more: Any) -> dict[str, Any]:
 def test_what_simulate_sends_is_replayed_byte_for_byte(tmp_path: Path) -> None:
     sent = list(
         simulate(
-            scenario.only_honest(scenario.load()),
+            scenario.honest_and_orderly(scenario.load()),
             seed=3,
             users=50,
             start_ms=1_769_860_800_000,
@@ -122,14 +123,15 @@ def test_bigquerys_export_becomes_what_the_topics_hold(tmp_path: Path) -> None:
         },
     ]
     assert [event.topic for event in recording] == ["searches", "clicks", "clicks", "clicks", "purchases", "purchases"]
-    assert recording.left_out == {"page_view": 1, "scroll": 1}
+    assert recording.tally.left_out == {"page_view": 1, "scroll": 1}
     assert recording.tally.refused["missing_user_id"].lines == [9]
 
 
 @pytest.mark.parametrize(
     ("line", "reason", "words"),
     [
-        ('{"event_name":"view_item","event_time":"2026-01-31T12:00:00","user_id":"a"}', "time_without_zone", "zone"),
+        ('{"event_name":"view_item","event_time":"2026-01-31T12:00:00","user_id":"a"}', "bad_time", "with a zone"),
+        ('{"event_name":"view_item","event_time":"2026-01-31 12:00:00 UTC","user_id":"a"}', "bad_time", "12:00:00 UTC"),
         ('{"event_name":"view_item","event_time":-5,"user_id":"a"}', "bad_time", "-5"),
         ('{"event_name":"view_item","user_id":"a"}', "bad_time", "got none"),
         ('{"event_name":"view_item","event_time":5}', "missing_user_id", "got none"),
@@ -138,7 +140,12 @@ def test_bigquerys_export_becomes_what_the_topics_hold(tmp_path: Path) -> None:
         ('{"event_name":"view_item","event_time":5,"user_id":"%s"}' % ("a" * 257), "id_too_long", "257"),
         ('{"event_name":"view_item","event_time":5,"user_id":"a","price":1e400}', "bad_price", "1e400"),
         ('{"event_name":"view_item","event_time":5,"user_id":"a","price":"NaN"}', "bad_price", "NaN"),
-        ('{"event_name":"purchase","event_time":5,"user_id":"a","value":-1}', "bad_price", "-1"),
+        ('{"event_name":"view_item","event_time":5,"user_id":"a","price":""}', "bad_price", "got ''"),
+        ('{"event_name":"view_item","event_time":%s,"user_id":"a"}' % ("9" * 30), "bad_time", "9999"),
+        ('{"event_name":"view_item","event_time":"%s","user_id":"a"}' % ("9" * 30), "bad_time", "9999"),
+        ('{"event_name":"view_item","event_time":"%s","user_id":"a"}' % ("9" * 5_000), "bad_time", "9999"),
+        ('{"event_name":"view_item","event_time":"%s","user_id":"a"}' % ("0" * 20 + "9" * 30), "bad_time", "0000"),
+        ('{"event_name":"view_item","event_time":"9999-12-31T23:59:59-12:00","user_id":"a"}', "bad_time", "9999"),
         ('{"event_name":"view_item","event_time":5,"user_id":"a","price":NaN}', "not_json", "invalid"),
         ('{"event_name":"view_item","event_time":5,"user_id":"a"', "not_json", "truncated"),
         ("[1, 2]", "schema", "Expected"),
@@ -160,13 +167,59 @@ def test_a_line_that_is_no_event_is_refused_with_its_number_and_why(
     assert words in refused.error
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event_name": "view_item", "price": -5},
+        {"event_name": "purchase", "value": "-5.00"},
+        {"event_name": "search", "price": "none of its fields"},
+        {"event_name": "view_item", "event_time": "1769860800000"},
+    ],
+)
+def test_what_decoding_takes_is_sent(tmp_path: Path, fields: dict[str, Any]) -> None:
+    line = {"event_id": "e", "event_time": 1_769_860_800_000, "user_id": "ann"} | fields
+    recording = open_recording(lines(tmp_path / "events.jsonl", line))
+    assert [event.value for event in recording] == [orjson.dumps(line)]
+    assert_decoding_takes(list(recording))
+
+
+@pytest.mark.parametrize("first", [b'me":"view_item","event_time":5,"user_id":"ann"}', b'{"event_name":"view_i'])
+@pytest.mark.parametrize("name", [None, "ga4"])
+def test_a_first_line_that_is_half_of_one_does_not_hide_what_the_file_is(
+    tmp_path: Path, first: bytes, name: Format | None
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(first + b"\n" + b'{"event_name":"view_item","event_time":0,"user_id":"ann"}\n' * 3)
+    recording = open_recording(path, name)
+    assert (recording.format, recording.events) == ("ga4", 3)
+    assert recording.tally.refused["not_json"].lines == [1]
+
+
 json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([{"item_id": 3}])
 values = {
     "event_name": st.sampled_from([*TOPICS, "page_view"]),
-    "event_time": st.sampled_from([5, -1, 10**16, "5", "2026-01-31T12:00:00Z", "2026-01-31t12:00:00+01:00", "²", ""]),
+    "event_time": st.sampled_from(
+        [
+            5,
+            -1,
+            10**16,
+            "5",
+            "2026-01-31T12:00:00Z",
+            "2026-01-31t12:00:00+01:00",
+            "²",
+            "",
+            "2026-01-31 12:00:00 UTC",
+            10**29,
+            "9" * 30,
+            "9999-12-31T23:59:59-01:00",
+            "0001-01-01T00:00:00Z",
+        ]
+    ),
     "user_id": st.sampled_from(["ann", "", "12.5", "a" * 256, "a" * 257, None, 3]),
     "event_id": st.sampled_from(["e", "", "e" * 257, None, 3]),
-    "price": st.sampled_from(["19.90", 19.9, 0, -1, "-1", "1e400", 1e300, "NaN", "", None, True, [], " 1", "1_0"]),
+    "price": st.sampled_from(
+        ["19.90", 19.9, 0, -1, "-1", "1e400", 1e300, "NaN", "", None, True, [], " 1", "1_0", "-5", "inf"]
+    ),
 }
 
 

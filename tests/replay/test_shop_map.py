@@ -50,6 +50,7 @@ def mapped(folder: Path, toml: str, content: str | bytes) -> Recording:
             "time_format = 'iso'\n" + COLUMNS,
             "time_format: expected rfc3339, s, ms, us or a strptime .*got 'iso'",
         ),
+        ("time_format = '%d %d.%m.%Y'\n" + COLUMNS, "time_format: .*with no part twice, got '%d %d.%m.%Y'"),
         ("time_format = '%Q'\n" + COLUMNS, "time_format: expected rfc3339, .*got '%Q'"),
         (
             "time_format = '%H:%M'\ntime_zone = 'UTC'\n" + COLUMNS,
@@ -124,7 +125,7 @@ def test_json_lines_are_mapped_by_dotted_paths_with_money_in_its_own_digits(tmp_
         },
     ]
     assert recording.format == "demo"
-    assert recording.left_out == {"scrolled": 1}
+    assert recording.tally.left_out == {"scrolled": 1}
     assert {reason: refused.lines for reason, refused in recording.tally.refused.items()} == {
         "bad_price": [2],
         "unknown_event": [6],
@@ -254,3 +255,41 @@ def test_the_same_column_may_give_several_fields(tmp_path: Path) -> None:
     assert event["session_id"] == event["user_id"] == "ann"
     assert orjson.dumps(event["items"]) == b'[{"price":"5.00"}]'
     assert event["value"] == "5.00"
+
+
+def test_where_a_comma_marks_decimals_a_point_may_mark_thousands_and_is_refused(tmp_path: Path) -> None:
+    toml = COLUMNS + "price = 'price'\n[csv]\ndelimiter = ';'\ndecimal_comma = true\n"
+    row = "ann;2026-01-31T12:00:00Z;view_item;"
+    rows = [row + price for price in ("19,90", "1.234", "1.234,50", "1234")]
+    recording = mapped(tmp_path, toml, "user;at;what;price\n" + "\n".join(rows))
+    assert [event["price"] for event in fields_of(recording)] == ["19.90", "1234"]
+    assert recording.tally.refused["bad_price"].lines == [3, 4]
+    assert "without a point, got '1.234'" in recording.tally.refused["bad_price"].error
+    (event,) = fields_of(
+        mapped(tmp_path, toml, '{"user":"ann","at":"2026-01-31T12:00:00Z","what":"view_item","price":1.234}')
+    )
+    assert event["price"] == "1.234"  # the option is of CSV
+
+
+def test_text_in_parquet_that_is_no_utf_8_is_a_row_refused_and_not_the_end_of_the_file(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "events.parquet"
+    users = pa.array([b"ann", b"\xff", None, b"bob"], pa.binary())
+    table = {"user": users, "at": ["2026-01-31T12:00:00Z"] * 4, "what": ["view_item"] * 4}
+    parquet.write_table(pa.table(table), path)
+    (tmp_path / "shop.toml").write_text(COLUMNS)
+    recording = open_recording(path, shop_map=load_map(tmp_path / "shop.toml"))
+    assert [event["user_id"] for event in fields_of(recording)] == ["ann", "bob"]
+    assert recording.tally.refused["not_utf8"].lines == [2]
+    assert recording.tally.refused["missing_user_id"].lines == [3]
+
+
+def test_two_structs_of_one_name_in_parquet_are_named(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "events.parquet"
+    columns = {"user": ["ann"], "at": ["2026-01-31T12:00:00Z"], "what": ["view_item"], "item": [{"sku": "A"}]}
+    table = pa.table(columns).append_column("item", pa.array([{"colour": "red"}]))
+    parquet.write_table(table, path)
+    (tmp_path / "shop.toml").write_text(COLUMNS + "item_id = 'item.sku'\n")
+    with pytest.raises(SettingsError, match=f'{path}: expected Parquet .*"item" exists 2 times'):
+        open_recording(path, shop_map=load_map(tmp_path / "shop.toml"))

@@ -31,7 +31,7 @@ def test_simulated_shoppers_are_within_the_aimed_distances_of_recorded_ones(name
     )  # fmt: skip
     time_ms = recorded.behaviour.time_ms + how.shift_ms
     events = simulate(
-        scenario.only_honest(shop), seed=1, users=20_000, start_ms=int(time_ms.min()) - how.warm_up_ms,
+        scenario.honest_and_orderly(shop), seed=1, users=20_000, start_ms=int(time_ms.min()) - how.warm_up_ms,
         end_ms=int(time_ms.max()) + 1,
     )  # fmt: skip
     compared = streams.compare(recorded, list(events), how, lambda words: None)
@@ -44,7 +44,7 @@ def test_simulated_shoppers_are_within_the_aimed_distances_of_recorded_ones(name
 def test_gradient_boosting_finds_buyers_about_as_well_as_among_recorded_shoppers() -> None:
     """AUC between .65 and .85: neither hopeless nor trivial. JData's is .68 by the same measure."""
     pytest.importorskip("lightgbm", reason="lightgbm (of the extra `dev`) is not installed")
-    honest = scenario.only_honest(scenario.load())
+    honest = scenario.honest_and_orderly(scenario.load())
     end_ms = START_MS + 9 * DAY_MS
     read = behaviour.read(simulate(honest, seed=5, users=10_000, start_ms=START_MS, end_ms=end_ms)).behaviour
     watched = read.take(read.time_ms >= START_MS + 6 * DAY_MS)
@@ -60,7 +60,7 @@ def test_gradient_boosting_finds_buyers_about_as_well_as_among_recorded_shoppers
 
 def test_no_rule_of_one_feature_finds_most_of_a_kind_of_fraud() -> None:
     """At 1 % false alarms at most 60 % of the users, and of the sessions, of each kind; 15 times as many cases."""
-    shop = scenario.only_honest(scenario.load())
+    shop = scenario.honest_and_orderly(scenario.load())
     rates = {kind: getattr(scenario.load().fraud, kind).cases_per_1000_shoppers_per_day for kind in KINDS}
     fraud = Fraud(**{kind: Kind(cases_per_1000_shoppers_per_day=15 * rate) for kind, rate in rates.items()})
     shop = msgspec.structs.replace(shop, fraud=fraud)

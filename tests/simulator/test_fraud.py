@@ -8,7 +8,7 @@ import pytest
 from stream.decode import TimeBounds, decode
 from stream.events import Frame
 from stream.shop_event import ROLES, ShopEvent
-from stream.simulator import scenario
+from stream.simulator import scenario, words
 from stream.simulator.scenario import Fraud, Kind
 from stream.simulator.simulate import simulate
 from tests.simulator.test_simulate import Record
@@ -20,7 +20,7 @@ KINDS = set(Fraud.__struct_fields__)
 
 def with_cases(**per_1000_a_day: float) -> scenario.Scenario:
     """The default shop, every event in its place, with so many cases of the named kinds and none of the others."""
-    shop = scenario.only_honest(scenario.load())
+    shop = scenario.honest_and_orderly(scenario.load())
     kinds = {kind: Kind(cases_per_1000_shoppers_per_day=rate) for kind, rate in per_1000_a_day.items()}
     return msgspec.structs.replace(shop, fraud=msgspec.structs.replace(shop.fraud, **kinds))
 
@@ -130,8 +130,56 @@ def test_the_accounts_of_a_coupon_ring_share_devices_addresses_or_payments(label
         assert sum(shared) >= len(ring) // 2
 
 
+def test_offenders_search_in_the_language_of_their_accounts_country(events: list[ShopEvent]) -> None:
+    """Else a search in English, of a German, would give them away."""
+    english = {word for category in words.CATEGORIES for word in category.english}
+    german = {word for category in words.CATEGORIES for word in category.german}
+    home: dict[bytes, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        if event.label is None and event.topic != "purchases":
+            home[event.key][orjson.loads(event.value)["country"]] += 1
+    searched: Counter[bool] = Counter()
+    for event in events:
+        if event.label is not None and event.topic == "searches" and home[event.key]:
+            term = orjson.loads(event.value)["search_term"]
+            if term in german ^ english:
+                is_german = home[event.key].most_common(1)[0][0] in ("DE", "AT")
+                searched[(term in german) == is_german] += 1
+    assert searched[True] > 20
+    assert searched[True] > 20 * searched[False]
+
+
+def test_a_scraper_misses_no_page_of_its_categories() -> None:
+    shop = with_cases(scraper=30.0)
+    seen: dict[str, set[str]] = defaultdict(set)
+    for event in simulate(shop, seed=4, users=100, start_ms=START_MS, end_ms=START_MS + 20 * DAY_MS):
+        if event.label is not None and event.topic == "clicks":
+            value = orjson.loads(event.value)
+            if "item_id" in value:
+                seen[value["item_category"]].add(value["item_id"])
+    assert max(map(len, seen.values())) > 0.9 * shop.catalogue.items_per_category
+
+
+def test_one_label_tells_of_an_event_that_is_sent_twice() -> None:
+    shop = with_cases(account_takeover=20.0)
+    shop = msgspec.structs.replace(shop, disorder=msgspec.structs.replace(shop.disorder, repeated_share=0.5))
+    events = list(simulate(shop, seed=1, users=200, start_ms=START_MS, end_ms=START_MS + 10 * DAY_MS))
+    labels = [event.label for event in events if event.label is not None]
+    assert labels
+    assert len(set(labels)) == len(labels)
+
+
+def test_a_welcome_coupon_is_for_the_first_order_of_an_account(events: list[ShopEvent]) -> None:
+    orders: dict[bytes, list[str | None]] = defaultdict(list)
+    for event in events:
+        if event.topic == "purchases" and b'"refund"' not in event.value:
+            orders[event.key].append(orjson.loads(event.value).get("coupon"))
+    assert any(coupons[0] == "WELCOME10" for coupons in orders.values())
+    assert not any("WELCOME10" in coupons[1:] for coupons in orders.values())
+
+
 def test_a_shop_without_fraud_has_no_label() -> None:
-    shop = scenario.only_honest(scenario.load())
+    shop = scenario.honest_and_orderly(scenario.load())
     assert not any(e.label for e in simulate(shop, seed=1, users=300, start_ms=START_MS, end_ms=START_MS + 5 * DAY_MS))
 
 

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stream.errors import SettingsError
@@ -8,6 +9,7 @@ from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+WEEK_MS = 7 * 86_400_000
 
 
 def write(folder: Path, text: str) -> str:
@@ -52,6 +54,16 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("[shop]\nweekday_weights = [0, 0, 0, 0, 0, 0, 0]", "the shop would never open"),
         ("[shop.countries]\nDE = 0", "expected a country of a weight above 0"),
         ("[shop]\ncurrency = 'euro'", "Expected 'str' matching regex '^[A-Z]{3}$', got euro - at 'shop.currency'"),
+        ("[shop]\ngerman_speaking = ['de']", "Expected 'str' matching regex '^[A-Z]{2}$', got ['de']"),
+        ("[shop]\nweekday_weights = [1, 1, 1, 1, 1, 1, 1e-200]", "expected weights of 0, or of 0.001 and more"),
+        ("[sessions]\ndwell_factor = 1e9", "Expected 'float' <= 1000.0, got 1000000000.0 - at 'sessions.dwell_factor'"),
+        ("[shoppers]\nsessions_per_day_median = 1e-300", "Expected 'float' >= 1e-06, got 1e-300"),
+        ("[needs]\nreturn_hours_median = 1e308", "Expected 'float' <= 10000.0, got 1e+308"),
+        ("[catalogue]\nitem_steepness = 160", "Expected 'float' <= 5.0, got 160"),
+        ("[shop.countries]\nDE = 1e308\nFR = 1e308", "Expected 'float' <= 1000000.0"),
+        ("[fraud.scraper]\ncases_per_1000_shoppers_per_day = 1e9", "Expected 'float' <= 100.0, got 1000000000.0"),
+        ("[disorder]\nlate_share = 0.7\nswapped_share = 0.5", "expected shares of at most 1 together"),
+        ("[disorder]\nlate_secs_median = 1e12", "Expected 'float' <= 21600.0, got 1000000000000.0"),
         ("shop = 3", "Expected 'object', got 'int' - at 'shop'"),
         ("[shop", "expected TOML: "),
     ],
@@ -101,7 +113,7 @@ def test_a_small_strange_shop_still_opens(tmp_path: Path) -> None:
             typo_share = 1.0
             payment_refused_share = 1.0
             [disorder]
-            late_share = 0.3
+            late_share = 0.4
             repeated_share = 0.3
             swapped_share = 0.3
             """,
@@ -109,3 +121,35 @@ def test_a_small_strange_shop_still_opens(tmp_path: Path) -> None:
     )
     events = list(simulate(shop, seed=1, users=100, start_ms=START_MS, end_ms=START_MS + 10 * 86_400_000))
     assert len(events) > 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[sessions]\ndwell_factor = 1000\nlength_factor = 1000",
+        "[sessions]\ndwell_factor = 0.001\nlength_factor = 0.001",
+        "[shoppers]\nsessions_per_day_median = 1e-6",
+        "[shoppers]\nsessions_per_day_median = 1e4\nsessions_per_day_max = 1e4\n"
+        "[shop]\nhour_weights = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]\n"
+        "weekday_weights = [0, 0, 0, 1, 0, 0, 0]",
+        "[catalogue]\nitem_steepness = 5\ncategory_steepness = 5\ndrift_spread = 5\nbrands = 100000",
+        "[needs]\nreturn_hours_median = 0.001\nreturn_share = 1\narising_share = 1\nstrength = 5",
+    ],
+)
+def test_the_ends_of_what_is_permitted_make_a_shop_too(tmp_path: Path, text: str) -> None:
+    shop = scenario.load(write(tmp_path, text))
+    last: dict[bytes, int] = {}
+    for event in simulate(
+        scenario.honest_and_orderly(shop), seed=1, users=20, start_ms=START_MS, end_ms=START_MS + WEEK_MS
+    ):
+        if b'"refund"' not in event.value:
+            assert event.sent_ms > last.get(event.key, 0)  # no user has two at once
+            last[event.key] = event.sent_ms
+
+
+def test_the_demos_shop_is_the_default_with_fifteen_times_the_fraud() -> None:
+    default, demo = scenario.load(), scenario.load("demo")
+    assert msgspec.structs.replace(demo, fraud=default.fraud) == default
+    for kind in scenario.Fraud.__struct_fields__:
+        rates = [getattr(shop.fraud, kind).cases_per_1000_shoppers_per_day for shop in (default, demo)]
+        assert rates[1] == pytest.approx(15 * rates[0])

@@ -20,7 +20,7 @@ Events = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def by_user() -> dict[str, Events]:
     """Three weeks of 3,000 honest shoppers."""
-    shop = scenario.only_honest(scenario.load())
+    shop = scenario.honest_and_orderly(scenario.load())
     found = defaultdict(list)
     for event in simulate(shop, seed=11, users=3_000, start_ms=START_MS, end_ms=START_MS + 21 * DAY_MS):
         found[event.key.decode()].append(orjson.loads(event.value) | {"time_ms": event.sent_ms})
@@ -149,3 +149,21 @@ def test_someone_who_looked_and_did_not_buy_comes_back_for_the_same(by_user: dic
                 gap_ms = following[0]["time_ms"] - session[-1]["time_ms"]
                 (soon if gap_ms < 12 * HOUR_MS else later).append(len(viewed & seen) / len(viewed))
     assert sum(soon) / len(soon) > 1.15 * sum(later) / len(later)
+
+
+def test_an_order_has_as_many_of_an_item_as_were_put_into_the_cart(by_user: dict[str, Events]) -> None:
+    """Where it was put in more than once, and not taken out: all of them together."""
+    orders = 0
+    for events in by_user.values():
+        added: Counter[str] = Counter()
+        for event in events:
+            if event["event_name"] == "add_to_cart":
+                added[event["item_id"]] += event["quantity"]
+            elif event["event_name"] == "remove_from_cart":
+                del added[event["item_id"]]
+            elif event["event_name"] == "purchase":
+                for line in event["items"]:
+                    orders += 1
+                    assert line["quantity"] <= added[line["item_id"]]
+                added.clear()
+    assert orders > 500

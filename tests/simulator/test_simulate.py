@@ -19,7 +19,7 @@ START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 SHOP = scenario.load()
-HONEST = scenario.only_honest(SHOP)
+HONEST = scenario.honest_and_orderly(SHOP)
 NAMES = dict(zip(ROLES, (CLICK_NAMES, SEARCH_NAMES, PURCHASE_NAMES), strict=True))
 
 

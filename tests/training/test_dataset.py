@@ -16,7 +16,7 @@ from stream.simulator.simulate import simulate
 from stream.training import dataset
 from stream.training.dataset import Labels, Runs
 
-NORMAL = scenario.only_honest(scenario.load())
+NORMAL = scenario.honest_and_orderly(scenario.load())
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR_MS = 3_600_000

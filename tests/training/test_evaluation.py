@@ -8,7 +8,7 @@ from stream.training import dataset, evaluation, train
 from stream.training.dataset import Examples
 from stream.training.evaluation import Baseline, figures, log_loss, roc_auc
 
-NORMAL = scenario.only_honest(scenario.load())
+NORMAL = scenario.honest_and_orderly(scenario.load())
 
 SIZES = Sizes(hidden=8)
 

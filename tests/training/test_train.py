@@ -16,7 +16,7 @@ from stream.training import dataset, evaluation, train
 from stream.training.dataset import Examples, Runs
 from stream.training.train import Recipe
 
-NORMAL = scenario.only_honest(scenario.load())
+NORMAL = scenario.honest_and_orderly(scenario.load())
 
 TINY = Recipe(seed=5, shops=3, users=60, days=7, epochs=3, lanes=8, steps=16)
 SIZES = Sizes(hidden=8)

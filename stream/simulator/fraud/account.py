@@ -11,12 +11,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from random import Random
 
 from stream.shop_event import ShopEvent
-from stream.simulator import words
 from stream.simulator.catalogue import Item
 from stream.simulator.rhythm import DAY_MS, HOUR_MS
 from stream.simulator.shop import Actor, Shop, whereabouts
-from stream.simulator.shopper import Shopper
-from stream.simulator.visit import Account, Case, Visit
+from stream.simulator.shopper import Shopper, new_home
+from stream.simulator.visit import Case, Visit
 from stream.simulator.visitor import Visitor
 
 Script = Iterator[tuple[Visit, int]]  # a visit, and the time of the next one
@@ -35,13 +34,12 @@ class CaseAccount:
 
     shop: Shop
     case: Case
-    account: Account
+    owner: Shopper  # whom the account was opened for, if only in name
     device: str
     network: str
     country: str
     address: str
     paid_with: str  # JSON, of `shop.payment`
-    likes: Sequence[int]  # categories
     pace: float  # how long it stays at a page, in proportion to others
     cover: Actor | None = None  # its life beside
 
@@ -54,7 +52,7 @@ class CaseAccount:
     def visit(self, time_ms: int, *, network: str | None = None) -> Visit:
         """One that begins now."""
         where = whereabouts(self.device, network or self.network, self.country)
-        return Visit(self.shop.rng, self.account, where, time_ms, self.case)
+        return Visit(self.shop.rng, self.owner.account, where, time_ms, self.case)
 
     def pause(self, visit: Visit, median_secs: float) -> None:
         """Let the time of a page pass."""
@@ -62,16 +60,17 @@ class CaseAccount:
 
     def facts(self, item: Item, quantity: int = 1) -> str:
         """JSON of an event about an item."""
-        return self.shop.item_facts(item, quantity, self.account)
+        return self.shop.item_facts(item, quantity, self.owner.account)
 
     def order(self, lines: Mapping[Item, int], paid_with: str, address: str, coupon: str | None = None) -> str:
-        """JSON of an order."""
-        return self.shop.order_facts(list(lines.items()), self.account, paid_with, address, coupon)
+        """JSON of an order, which is now the account's latest."""
+        self.owner.orders += 1
+        return self.shop.order_facts(list(lines.items()), self.owner.account, paid_with, address, coupon)
 
     def any_item(self) -> Item:
         """One of what it likes, or of what all like."""
         rng, catalogue = self.shop.rng, self.shop.catalogue
-        category = rng.choice(self.likes) if rng.random() < 0.5 else catalogue.any_category(rng)
+        category = rng.choice(self.owner.favourites) if rng.random() < 0.5 else catalogue.any_category(rng)
         return catalogue.shelves[category].draw(rng)
 
     def scout(self, time_ms: int) -> Generator[tuple[Visit, int], None, int]:
@@ -87,11 +86,12 @@ class CaseAccount:
     def look_around(self, visit: Visit, item: Item, others: int) -> None:
         """Some pages of the item's category, then the item."""
         rng, shelf = self.shop.rng, self.shop.catalogue.shelves[item.category]
+        searches = shelf.german if self.owner.german else shelf.english
         for _ in range(others):
             if rng.random() < 0.35:
-                visit.add("view_item_list", list_facts(item))
+                visit.add("view_item_list", shelf.facts)
             elif rng.random() < 0.2:
-                visit.add("search", shelf.english.draw(rng, rng.randrange(2), 0.05)[0])
+                visit.add("search", searches.draw(rng, rng.randrange(2), 0.05)[0])
             else:
                 visit.add("view_item", self.facts(shelf.draw(rng)))
             self.pause(visit, 18)
@@ -114,30 +114,24 @@ class CaseAccount:
         self.pause(visit, 28)
 
 
-def accounts(shop: Shop, case: Case, count: int, now_ms: int) -> Iterator[CaseAccount]:
-    """New accounts for a case, most of them with a life of their own beside it."""
+def accounts(shop: Shop, case: Case, count: int, now_ms: int, *, country: str | None = None) -> Iterator[CaseAccount]:
+    """New accounts for a case, of any country or of one, most of them with a life of their own beside it."""
     for _ in range(count):
-        shopper = Shopper(shop, None)
+        shopper = Shopper(shop, new_home(shop, country))
         life = Visitor(shop, shopper, now_ms)
         home = shopper.home
         yield CaseAccount(
             shop=shop,
             case=case,
-            account=shopper.account,
+            owner=shopper,
             device=home.device,
             network=home.network,
             country=home.country,
             address=home.address,
             paid_with=home.payment,
-            likes=shopper.favourites,
             pace=any_pace(shop.rng),
             cover=_Cover(life, now_ms + _COVER_MS) if shop.rng.random() < _COVER_SHARE else None,
         )
-
-
-def list_facts(item: Item) -> str:
-    """JSON of a list of the item's category."""
-    return f',"item_category":"{words.CATEGORIES[item.category].name}"'
 
 
 def any_pace(rng: Random) -> float:
@@ -173,10 +167,13 @@ class _Cover:
 
     def __init__(self, life: Visitor, until_ms: int) -> None:
         self._life, self._until_ms = life, until_ms
-        self.next_ms = life.next_ms
+        self.next_ms = self._due_ms()
 
     def act(self, time_ms: int) -> tuple[list[ShopEvent], Sequence[Actor]]:
         acted = self._life.act(time_ms)
-        due_ms = self._life.next_ms
-        self.next_ms = due_ms if due_ms is not None and due_ms < self._until_ms else None
+        self.next_ms = self._due_ms()
         return acted
+
+    def _due_ms(self) -> int | None:
+        due_ms = self._life.next_ms
+        return due_ms if due_ms is not None and due_ms < self._until_ms else None

@@ -28,13 +28,12 @@ def begin(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> I
         by = CaseAccount(
             shop,
             case,
-            victim.account,
-            device=victim.device if rng.random() < 0.35 else shop.token(),  # by a stolen cookie, the victim's own
+            victim,
+            device=victim.device if rng.random() < 0.45 else shop.token(),  # by a stolen cookie, the victim's own
             network=shop.token() if rng.random() < 0.6 else shop.carrier_network(),
             country=victim.home.country if rng.random() < 0.75 else shop.country(),
             address=victim.home.address if rng.random() < 0.25 else shop.token(),  # intercepted at the door
             paid_with=victim.payment(other=False) if rng.random() < 0.7 else shop.payment(),
-            likes=victim.favourites,
             pace=any_pace(rng),
         )
         yield from by.begin(_take_over(by, now_ms), now_ms)
@@ -44,10 +43,10 @@ def _take_over(by: CaseAccount, time_ms: int) -> Script:
     shop, rng = by.shop, by.shop.rng
     for _ in range(1 if rng.random() < 0.65 else 2):
         visit = by.visit(time_ms)
-        category = rng.choice(_SELLABLE) if rng.random() < 0.6 else rng.choice(by.likes)
+        category = rng.choice(_SELLABLE) if rng.random() < 0.6 else rng.choice(by.owner.favourites)
         shelf = shop.catalogue.shelves[category]
         dear = max((shelf.draw(rng) for _ in range(2)), key=lambda item: item.cents)
-        if rng.random() < 0.4:
+        if by.owner.cart and rng.random() < 0.4:
             visit.add("view_cart", "")
             by.pause(visit, 12)
         by.look_around(visit, dear, rng.randint(1, 14))

@@ -27,7 +27,7 @@ def _buy_up(by: CaseAccount, time_ms: int) -> Script:
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         visit = by.visit(time_ms)
         promoted = shop.catalogue.promoted() or [by.any_item()]
-        liked = [item for item in promoted if item.category in by.likes]
+        liked = [item for item in promoted if item.category in by.owner.favourites]
         if liked and rng.random() < 0.5:
             promoted = liked
         chosen = rng.sample(promoted, min(len(promoted), rng.choice((1, 1, 2, 3))))

@@ -20,7 +20,7 @@ def begin(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> I
     )
     payments = [shop.payment() for _ in range(rng.randint(2, 5))]
     country = shop.country()
-    for each in accounts(shop, case, rng.randint(6, 15), now_ms):
+    for each in accounts(shop, case, rng.randint(6, 15), now_ms, country=country):
         now_ms += int(rng.expovariate(1 / (10 * HOUR_MS)))
         shares = [rng.random() < share for share in (0.5, 0.45, 0.45, 0.3)]
         shares[rng.randrange(len(shares))] = True  # at least one of them gives the account away
@@ -30,7 +30,6 @@ def begin(shop: Shop, shoppers: Sequence[Shopper], case: Case, now_ms: int) -> I
             network=rng.choice(networks) if shares[1] else each.network,
             address=rng.choice(addresses) if shares[2] else each.address,
             paid_with=rng.choice(payments) if shares[3] else each.paid_with,
-            country=country,
         )
         yield from account.begin(_use_welcome(account, now_ms), now_ms)
 
@@ -48,5 +47,8 @@ def _use_welcome(by: CaseAccount, time_ms: int) -> Script:
     visit.add("add_payment_info", f"{by.facts(item)},{by.paid_with}")
     by.pause(visit, 20)
     address = shop.pickup_address() if rng.random() < 0.2 else by.address
-    visit.add("purchase", by.order(lines, by.paid_with, address, "WELCOME10" if rng.random() < 0.9 else None))
+    visit.add(
+        "purchase",
+        by.order(lines, by.paid_with, address, "WELCOME10" if not by.owner.orders and rng.random() < 0.9 else None),
+    )
     yield visit, visit.time_ms
