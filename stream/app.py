@@ -95,7 +95,7 @@ def build_app(settings: Settings) -> WorkerApp:
         checkpointer=Checkpointer(settings, store),
         store=store,
         metrics=metrics,
-        horizons_secs=loaded.card.sizes.horizons_secs,
+        horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )

@@ -10,6 +10,7 @@ from stream.decode import TimeBounds
 from stream.encode import Encoder
 from stream.model_file import LoadedModel
 from stream.pipeline import Pipeline
+from stream.rows import Sizes
 from stream.scorer import Scorer
 from stream.settings import Settings
 from stream.table import FetchRows, Table
@@ -28,9 +29,7 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
     """A core with an empty table, whose rows come from `fetch_rows`."""
     sizes, card = loaded.card.sizes, loaded.card
     table = Table(
-        sequence=settings.sequence_events,
-        layers=sizes.layers,
-        hidden=sizes.hidden,
+        Sizes(settings.sequence_events, sizes.parts, sizes.layers, sizes.hidden),
         model=loaded.hash64,
         device=device,
         fetch_rows=fetch_rows,
@@ -41,6 +40,6 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
         table=table,
         pipeline=Pipeline(table, scorer, card.statistics, card.normal_traffic, max_steps=settings.batch_max_steps),
         encoder=Encoder(
-            topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons_secs=sizes.horizons_secs
+            topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons=sizes.horizons
         ),
     )

@@ -1,7 +1,7 @@
 """Records of the three source topics -> columns. Pure: bytes in, arrays and rejects out.
 
 A record that cannot be read is a `Reject`, a value beside the batch, so that nothing else in its frame is lost by it.
-What the model never sees (session, device, country, ...) is not even decoded.
+What the model never sees (session, address, currency, ...) is not even decoded.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class _Event(msgspec.Struct, gc=False):
     event_id: _Id
     event_name: str
     event_time: Annotated[int, Meta(ge=0, le=TIME_MAX_MS)] | str
+    # Of any type: a shop that sends an object here loses what it says, not the event
+    device_id: Any = None
+    country: Any = None
+    location_id: Any = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -152,6 +156,9 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
     columns["item"] = [_hash32(item) for item in facts.item]
     columns["category"] = [_hash32(category) for category in facts.category]
     columns["price"] = np.where(good, amount, nan)
+    columns["device"] = [_hash16(event.device_id) for event in events]
+    columns["country"] = [_hash16(event.country) for event in events]
+    columns["place"] = [_hash16(event.location_id) for event in events]
     columns["event_hash"] = np.array([xxh3_64_intdigest(event.event_id.encode()) for event in events], np.uint64)
     everything = EventBatch(columns, _objects(keys), _objects([event.event_id for event in events]))
 
@@ -211,6 +218,11 @@ def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money)
 def _hash32(text: str | int | None) -> int:
     """0 for none, else the same in every process and version."""
     return (xxh3_64_intdigest(str(text).encode()) & 0xFFFF_FFFF or 1) if text not in (None, "") else 0
+
+
+def _hash16(value: Any) -> int:
+    """0 for none, else of 65,535: it is only compared with the few that one user had before."""
+    return _hash32(value) % 0xFFFF + 1 if isinstance(value, str | int) and value != "" else 0
 
 
 def amount_of(money: _Money) -> float:

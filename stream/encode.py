@@ -56,9 +56,12 @@ class SurpriseParts(msgspec.Struct, frozen=True, gc=False):
     """What the surprise is made of, in nats."""
 
     action: Nats
-    category: Nats
-    gap: Nats
-    price: Nats
+    item: Annotated[float, Meta(ge=0, description="one of the user's last items, or another")]
+    category: Annotated[float, Meta(ge=0, description="one of the user's last categories, or another")]
+    gap: Annotated[float, Meta(ge=0, description="time since the event before")]
+    rhythm: Annotated[float, Meta(ge=0, description="this gap beside the one before it")]
+    price: Annotated[float, Meta(ge=0, description="beside the user's usual one")]
+    context: Annotated[float, Meta(ge=0, description="a device, country or place new to the user")]
 
 
 class AnomalyScore(_Score, frozen=True, gc=False):
@@ -67,6 +70,7 @@ class AnomalyScore(_Score, frozen=True, gc=False):
     anomaly: Annotated[Unit, _about("share of normal traffic that is less surprising; a high score is strange")]
     surprise: Annotated[Nats, _about("-ln p(what came), in nats: the sum of its parts")]
     surprise_parts: SurpriseParts
+    fraud: Annotated[Unit | None, _about("probability of fraud; only of a model that learned from labels")] = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -97,8 +101,9 @@ class Scored:
     late: NDArray[np.bool_]
     carry_rebuilt: NDArray[np.bool_]
     intent: NDArray[np.float32]  # [N, K] in [0, 1]
-    surprise_parts: NDArray[np.float32]  # [N, 4] nats
+    surprise_parts: NDArray[np.float32]  # [N, len(PARTS)] nats
     anomaly: NDArray[np.float64]  # in [0, 1]
+    fraud: NDArray[np.float32] | None = None  # in [0, 1]; None: the model has no such head
 
     def __len__(self) -> int:
         return len(self.events)
@@ -129,7 +134,9 @@ _BOTH = (
     b'"events_seen":%%b,"model":%b,"model_hash":"%b",%%b,'
 )
 _INTENT = b'%b"purchase_intent":{%b}}'
-_ANOMALY = b'%b"anomaly":%b,"surprise":%b,"surprise_parts":{"action":%b,"category":%b,"gap":%b,"price":%b}}'
+_ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b}%%b}' % b",".join(
+    b'"%b":%%b' % part.encode() for part in PARTS
+)
 _JSON_FLAG = (b"false", b"true")
 # By late + 2 time_bounded + 4 carry_rebuilt
 _FLAGS = tuple(
@@ -141,11 +148,11 @@ _FLAGS = tuple(
 class Encoder:
     """Writes records for one model; what is the same in each is set once."""
 
-    def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons_secs: Sequence[int]) -> None:
+    def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons: Sequence[str]) -> None:
         self._topics = topics
         self._model_hash = model_hash.encode()
         self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
-        self._horizons = b",".join(_encode(horizon_name(secs)) + b":%b" for secs in horizons_secs)
+        self._horizons = b",".join(_encode(horizon) + b":%b" for horizon in horizons)
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, purchase-intent value, anomaly-scores value) of each event, in order.
@@ -159,7 +166,10 @@ class Encoder:
         horizons_as = self._horizons
         intent, parts = _rounded(scored.intent), _rounded(scored.surprise_parts)
         flags = scored.late + 2 * events["time_bounded"] + 4 * scored.carry_rebuilt
-        for key, event_id, where, flag, offset, time_ms, seen, anomaly, nats, horizons, *of in zip(
+        fraud = [b""] * len(events)
+        if scored.fraud is not None:
+            fraud = [b',"fraud":' + token for token in _tokens(_rounded(scored.fraud))]
+        for key, event_id, where, flag, offset, time_ms, seen, anomaly, nats, horizons, of_fraud, *of in zip(
             events.key.tolist(),
             events.event_id.tolist(),
             self._wheres(events),
@@ -168,11 +178,12 @@ class Encoder:
             _tokens(scored.anomaly),
             _tokens(scored.surprise),
             zip(*(_tokens(intent[:, k]) for k in range(intent.shape[1])), strict=True),
+            fraud,
             *(_tokens(parts[:, part]) for part in range(len(PARTS))),
             strict=True,
         ):
             both = both_as % (where, offset, _encode(event_id), _encode(key.decode()), time_ms, seen, _FLAGS[flag])
-            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of)
+            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of, of_fraud)
 
     def _wheres(self, events: EventBatch) -> list[bytes]:
         """[N] `topic-partition-`, the beginning of an id."""
@@ -209,14 +220,6 @@ class Encoder:
 def short_key(key: bytes | None) -> bytes | None:
     """A dead letter's key: one of a megabyte beside a value of a megabyte would be more than a record can hold."""
     return None if key is None else key[:1024]
-
-
-def horizon_name(secs: int) -> str:
-    """`30m`, `24h`: how a horizon is called in records."""
-    for unit, size in (("h", 3600), ("m", 60)):
-        if secs % size == 0:
-            return f"{secs // size}{unit}"
-    return f"{secs}s"
 
 
 def json_schemas() -> Mapping[str, dict[str, Any]]:

@@ -71,6 +71,9 @@ EVENT = np.dtype(
         ("item", "u4"),  # hash of item id or search term; 0: none
         ("category", "u4"),  # hash; 0: none
         ("price", "f4"),  # or an order's value, in its own currency; NaN: none
+        ("device", "u2"),  # hash, as of the next two; 0: none
+        ("country", "u2"),
+        ("place", "u2"),  # location id
         ("event_hash", "u8"),  # of the event id
         ("time_bounded", "?"),  # the event's own time was not believed
     ]

@@ -1,41 +1,85 @@
-"""Events and their predecessors -> x, and what came in the words of the next-event heads.
+"""Events and what their user did before -> x, and what came in the words of the next-event heads.
 
-Everything is made from the raw event and from the one that its user had before it, so that a rolling sequence is enough
-to run a model again from the start.
+Nothing here knows a task, a shop or a currency: what an action, an item or a category is to a user is told by how it
+compares with that user's own past. The past is the last few raw events and a memory of fixed size, both in the row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import sequences, structured
 from stream.events import ACTIONS
+from stream.rows import COUNT_BUCKETS, COUNT_SCALES, KNOWN_PLACES, MEMORY, RAW_EVENT, WHEREABOUTS
+from stream.sequences import Ints, Packing
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 # The version of what is computed here; a model's card holds it, and a model of another one is refused.
-FEATURES_FORMAT = 1
+FEATURES_FORMAT = 2
 
-# Hash buckets. Items: 2,048 of 8 numbers are 64 KiB of a model that is to stay small. Categories: at most about 128, or
-# the softmax over them becomes the dearest part of an event (256 classes: 0.5 us, 5,000: 28 us).
+# Of a user's last events: whose item and category an event may share. Their sequence in the row is at least as long.
+RECENT = 8
+# Seconds after which a counted action counts 1/e: a moment, a visit, half a day, a few days. The scales are those that
+# sessions, days and weeks of shopping have in common; what they were measured against is in the CHANGELOG.
+SCALES_S = np.array([60.0, 900.0, 14_400.0, 259_200.0])
+assert len(SCALES_S) == COUNT_SCALES
+_PRICES_KEPT = 32  # a user's usual price is that of about so many
+
+# Hash buckets, for a model that has embeddings of them. 2,048 of 8 numbers are 64 KiB of a model that is to stay small.
 ITEM_BUCKETS = 2048
 CATEGORY_BUCKETS = 64
 
-# Next-event classes. A gap or price is told to within a factor of about two: bins by powers, class 0 for "none".
+# What came, in classes. A gap is told to within a factor of about two: bins by powers.
 GAP_EDGES_S = np.array([1, 2, 4, 8, 15, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600,
                         86400, 172800, 345600, 691200, 1382400, 2764800])  # fmt: skip
-PRICE_EDGES = np.array([1, 2, 4, 7, 10, 15, 22, 33, 50, 75, 110, 165, 250, 370, 550, 830, 1250, 2500, 5000, 10000.0])
+# |ln(gap / gap before)|: people are hardly ever within 2 % of their last gap, machines are
+RHYTHM_EDGES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+# ln of a price over its user's usual one, or of a first price over the usual one of all in standard deviations
+PRICE_EDGES = np.array([-4, -3, -2, -1, -0.5, -0.2, -0.02, 0.02, 0.2, 0.5, 1, 2, 3, 4])
+FIRST_PRICE_EDGES = np.array([-3, -2, -1, 0, 1, 2, 3, 4])
 
-PARTS = ("action", "category", "gap", "price")  # of the surprise
-PART_CLASSES = (len(ACTIONS), CATEGORY_BUCKETS, len(GAP_EDGES_S) + 2, len(PRICE_EDGES) + 2)
+PARTS = ("action", "item", "category", "gap", "rhythm", "price", "context")  # of the surprise
+ACTION, ITEM, CATEGORY, GAP, RHYTHM, PRICE, CONTEXT = range(len(PARTS))
+_OTHER = RECENT + 1  # an item or category that none of the last events had; 0: none, k: that of k events ago
+PART_CLASSES = (
+    len(ACTIONS),
+    _OTHER + 1,
+    _OTHER + 1,
+    len(GAP_EDGES_S) + 1,
+    len(RHYTHM_EDGES) + 1,
+    1 + len(PRICE_EDGES) + 1 + len(FIRST_PRICE_EDGES) + 1,
+    2 ** len(WHEREABOUTS),
+)
+NOTHING = -1  # the class of a part that an event has nothing to say about: a first event has no gap
 
 # [F] the real-valued features, in order.
-REAL = ("gap", "first", "price", "no_price", "hour_sin", "hour_cos", "same_item", "same_category")
+REAL = (
+    "gap",
+    "price",
+    "first",
+    "no_price",
+    "price_step",
+    "price_spread",
+    "rhythm",
+    "hour_sin",
+    "hour_cos",
+    *(f"new_{name}" for name in WHEREABOUTS),
+    *(f"same_item_{k}" for k in range(1, RECENT + 1)),
+    *(f"same_category_{k}" for k in range(1, RECENT + 1)),
+    *(f"count_{scale:g}s_{bucket}" for scale in SCALES_S for bucket in range(COUNT_BUCKETS)),
+)
+_SAME_ITEM, _COUNTS = REAL.index("same_item_1"), len(REAL) - COUNT_SCALES * COUNT_BUCKETS
 
 _DAY_MS = 86_400_000
+_BLINK_S = 0.05  # added to both gaps of a ratio: clocks of browsers are no better
 
 
 class Statistics(NamedTuple):
@@ -56,40 +100,195 @@ class Features(NamedTuple):
     real: Floats  # [N, F]
 
 
-class Outcome(NamedTuple):
-    """What really came: the class of each event in each part of the surprise."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the features of U users' next events need of all before them."""
 
-    classes: Ints  # [N, 4] in the order of PARTS
-    first: NDArray[np.bool_]  # [N] a user's first event has no gap to be surprised at
+    recent: NDArray[np.void]  # [U, RECENT] of RAW_EVENT, the latest at the end; zeros where there were fewer
+    memory: NDArray[np.void]  # [U] of MEMORY
+    events_seen: Ints  # [U]
+    last_time_ms: Ints  # [U] the latest event time; -1: none
+
+    @classmethod
+    def none(cls, users: int) -> Past:
+        """Of users never seen."""
+        return cls(
+            np.zeros((users, RECENT), RAW_EVENT),
+            np.zeros(users, MEMORY),
+            np.zeros(users, np.int64),
+            np.full(users, -1, np.int64),
+        )
 
 
-def build(
-    now: NDArray[np.void], before: NDArray[np.void], gap_ms: Ints, first: NDArray[np.bool_], statistics: Statistics
-) -> tuple[Features, Outcome]:
-    """Features and outcome of N raw events (`rows.RAW_EVENT`), each with its predecessor and the gap to it.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """N events in packed order, as the model sees them and as they turned out."""
 
-    `gap_ms` is 0 or more; where `first`, there is no predecessor, and `before` and `gap_ms` are not looked at.
+    features: Features
+    classes: Ints  # [N, len(PARTS)] what came in each part of the surprise, or NOTHING
+    high_ms: Ints  # [N] the latest time of the user's events before; -1: none
+    memory: NDArray[np.void]  # [U] moved on
+
+
+def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Statistics) -> Seen:
+    """N raw events (`rows.RAW_EVENT`) in packed order, each seen after all that its user did before.
+
+    Linear in N but for a loop over the T steps of the busiest user (0.1 ms each), which a batch has few of.
     """
-    gap_s = gap_ms / 1000.0
-    no_price = np.isnan(now["price"])
-    price = np.where(no_price, 0.0, now["price"])
-    hour = (now["time_ms"] % _DAY_MS) * (2 * np.pi / _DAY_MS)
-    category = np.where(now["category"] == 0, 0, 1 + now["category"] % (CATEGORY_BUCKETS - 1)).astype(np.int64)
+    time_ms = raw["time_ms"]
+    high_ms = sequences.running_max(time_ms, packing, past.last_time_ms)
+    number = past.events_seen[packing.user] + packing.rank
+    first = number == 0
+    gap_s = np.where(first, 0, np.maximum(time_ms - high_ms, 0)) / 1000.0
+    log_price = np.log1p(raw["price"].astype(np.float64))
+    trail = _Trail.of(raw, packing, past)
+    same_item, same_category = trail.same("item"), trail.same("category")
+    rhythm = trail.rhythm(number)
+    memory, kept = past.memory.copy(), _Kept.empty(len(raw))
+    decay = np.exp(gap_s[:, None] / -SCALES_S).astype(np.float32)
+    bucket = raw["action"].astype(np.int64) % COUNT_BUCKETS
+    where = np.stack([raw[name] for name in WHEREABOUTS], axis=1)
+    for step in _steps(packing):
+        users = slice(step.stop - step.start)
+        _count(memory["counts"][users], decay[step], bucket[step], kept.counts[step])
+        _price(memory[users], log_price[step], kept.price_step[step], kept.price_spread[step])
+        _visit(memory["known"][users], where[step], kept.new[step])
 
-    real = np.empty((len(now), len(REAL)), np.float32)
+    priced = ~np.isnan(log_price)
+    step_known = ~np.isnan(kept.price_step)
+    price = np.where(priced, (log_price - statistics.price_mean) / statistics.price_std, 0.0)
+    hour = (time_ms % _DAY_MS) * (2 * np.pi / _DAY_MS)
+    real = np.empty((len(raw), len(REAL)), np.float32)
     real[:, 0] = np.where(first, 0.0, (np.log1p(gap_s) - statistics.gap_mean) / statistics.gap_std)
-    real[:, 1] = first
-    real[:, 2] = np.where(no_price, 0.0, (np.log1p(price) - statistics.price_mean) / statistics.price_std)
-    real[:, 3] = no_price
-    real[:, 4] = np.sin(hour)
-    real[:, 5] = np.cos(hour)
-    real[:, 6] = ~first & (now["item"] != 0) & (now["item"] == before["item"])
-    real[:, 7] = ~first & (now["category"] != 0) & (now["category"] == before["category"])
+    real[:, 1] = price
+    real[:, 2] = first
+    real[:, 3] = ~priced
+    real[:, 4] = np.where(step_known, np.clip(kept.price_step, -5.0, 5.0), 0.0)
+    real[:, 5] = kept.price_spread
+    real[:, 6] = np.where(np.isnan(rhythm), 0.0, np.exp(np.abs(rhythm) / -0.1))
+    real[:, 7] = np.sin(hour)
+    real[:, 8] = np.cos(hour)
+    real[:, 9:_SAME_ITEM] = kept.new
+    real[:, _SAME_ITEM : _SAME_ITEM + RECENT] = same_item
+    real[:, _SAME_ITEM + RECENT : _COUNTS] = same_category
+    real[:, _COUNTS:] = np.log1p(kept.counts).reshape(len(raw), -1)
 
-    classes = np.empty((len(now), len(PARTS)), np.int64)
-    classes[:, 0] = now["action"]
-    classes[:, 1] = category
-    classes[:, 2] = np.where(first, 0, 1 + np.searchsorted(GAP_EDGES_S, gap_s, side="right"))
-    classes[:, 3] = np.where(no_price, 0, 1 + np.searchsorted(PRICE_EDGES, price, side="right"))
-    features = Features(now["action"].astype(np.int64), (now["item"] % ITEM_BUCKETS).astype(np.int64), category, real)
-    return features, Outcome(classes, first)
+    classes = np.empty((len(raw), len(PARTS)), np.int64)
+    classes[:, ACTION] = raw["action"]
+    classes[:, ITEM] = _which(same_item, raw["item"])
+    classes[:, CATEGORY] = _which(same_category, raw["category"])
+    classes[:, GAP] = np.where(first, NOTHING, np.searchsorted(GAP_EDGES_S, gap_s, side="right"))
+    classes[:, RHYTHM] = np.where(
+        np.isnan(rhythm), NOTHING, np.searchsorted(RHYTHM_EDGES, np.abs(rhythm), side="right")
+    )
+    of_own = 1 + np.searchsorted(PRICE_EDGES, kept.price_step, side="right")
+    of_all = 2 + len(PRICE_EDGES) + np.searchsorted(FIRST_PRICE_EDGES, price, side="right")
+    classes[:, PRICE] = np.where(step_known, of_own, np.where(priced, of_all, 0))
+    classes[:, CONTEXT] = np.where(first, NOTHING, kept.new @ (1 << np.arange(len(WHEREABOUTS))))
+    features = Features(
+        raw["action"].astype(np.int64),
+        (raw["item"] % ITEM_BUCKETS).astype(np.int64),
+        np.where(raw["category"] == 0, 0, 1 + raw["category"] % (CATEGORY_BUCKETS - 1)).astype(np.int64),
+        real,
+    )
+    return Seen(features, classes, high_ms, memory)
+
+
+def _steps(packing: Packing) -> Iterator[slice]:
+    """The packed events of each step; the n of them are of the first n users."""
+    start = 0
+    for size in packing.batch_sizes.tolist():
+        yield slice(start, start + size)
+        start += size
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the memory says at each of N packed events, the event's own action counted."""
+
+    counts: Floats  # [N, COUNT_SCALES, COUNT_BUCKETS]
+    price_step: Doubles  # [N] ln of the price over the user's usual one; NaN: no price, or none before
+    price_spread: Doubles  # [N] standard deviation of the user's ln(1 + price) before
+    new: Bools  # [N, len(WHEREABOUTS)] a whereabout that the user did not have, where they had one
+
+    @classmethod
+    def empty(cls, n: int) -> _Kept:
+        return cls(
+            np.empty((n, COUNT_SCALES, COUNT_BUCKETS), np.float32),
+            np.empty(n),
+            np.empty(n),
+            np.empty((n, len(WHEREABOUTS)), np.bool_),
+        )
+
+
+def _count(counts: Floats, decay: Floats, bucket: Ints, out: Floats) -> None:
+    """`counts` [n, scales, buckets] fade and count one action each, in place; a copy goes to `out`."""
+    counts *= decay[:, :, None]
+    counts[np.arange(len(bucket)), :, bucket] += 1.0
+    out[:] = counts
+
+
+def _price(memory: NDArray[np.void], log_price: Doubles, step: Doubles, spread: Doubles) -> None:
+    """Prices [n], NaN for none, go into each user's usual one; what they are beside it goes to `step` and `spread`."""
+    prices, mean, variance = memory["prices"], memory["price_mean"], memory["price_variance"]
+    priced = ~np.isnan(log_price)
+    away = np.where(priced, log_price - mean, 0.0)
+    step[:] = np.where(priced & (prices > 0), away, np.nan)
+    spread[:] = np.sqrt(variance)
+    weight = np.where(priced, 1.0 / np.minimum(prices + 1, _PRICES_KEPT), 0.0)
+    variance[:] = (1 - weight) * (variance + np.where(prices > 0, weight * away * away, 0.0))
+    mean += weight * away
+    prices += priced
+
+
+def _visit(known: NDArray[np.uint16], where: NDArray[np.uint16], new: Bools) -> None:
+    """Whereabouts [n, W] become the latest of those `known` [n, W, KNOWN_PLACES]; which are not among them: `new`."""
+    same = known == where[:, :, None]
+    place = np.where(
+        same.any(axis=2), same.argmax(axis=2), KNOWN_PLACES - 1
+    )  # what is found moves up, else the last goes
+    new[:] = (where != 0) & ~same.any(axis=2) & (known[:, :, 0] != 0)
+    moved = np.concatenate([where[:, :, None], known[:, :, :-1]], axis=2)
+    moves = (np.arange(KNOWN_PLACES) <= place[:, :, None]) & (where != 0)[:, :, None]
+    known[:] = np.where(moves, moved, known)
+
+
+def _which(same: Bools, hashes: NDArray[np.uint32]) -> Ints:
+    """[N] 0: none, k: that of k events ago, _OTHER: that of none of them."""
+    return np.where(hashes == 0, 0, np.where(same.any(axis=1), 1 + same.argmax(axis=1), _OTHER))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trail:
+    """Recent events and those of the batch, one user after the other, so that k events ago is k places back."""
+
+    events: NDArray[np.void]
+    at: Ints  # [N] packed -> place in `events`
+
+    @classmethod
+    def of(cls, raw: NDArray[np.void], packing: Packing, past: Past) -> _Trail:
+        users = len(packing.users)
+        end = np.cumsum(packing.counts + RECENT)
+        start = end - packing.counts - RECENT
+        events = np.empty(int(end[-1]) if users else 0, RAW_EVENT)
+        structured.put(events, start[:, None] + np.arange(RECENT), past.recent)
+        at = start[packing.user] + RECENT + packing.rank
+        structured.put(events, at, raw)
+        return cls(events, at)
+
+    def same(self, name: str) -> Bools:
+        """[N, RECENT] whether the k-th event before has the same `name`, where there is one."""
+        column = self.events[name]
+        hashes = column[self.at]
+        return np.stack([(hashes != 0) & (hashes == column[self.at - k]) for k in range(1, RECENT + 1)], axis=1)
+
+    def rhythm(self, number: Ints) -> Doubles:
+        """[N] ln of the gap over the gap before it; NaN where there are not both."""
+        time_s = self.events["time_ms"] / 1000.0
+        gap = time_s[self.at] - time_s[self.at - 1]
+        before = time_s[self.at - 1] - time_s[self.at - 2]
+        both = (number >= 2) & (gap >= 0) & (before >= 0)
+        with np.errstate(invalid="ignore"):
+            return np.where(
+                both, np.log(np.maximum(gap, 0) + _BLINK_S) - np.log(np.maximum(before, 0) + _BLINK_S), np.nan
+            )

@@ -20,10 +20,10 @@ import torch
 from stream.anomaly import NormalTraffic
 from stream.errors import SettingsError
 from stream.events import ACTIONS
-from stream.features import FEATURES_FORMAT, GAP_EDGES_S, PRICE_EDGES, Statistics
-from stream.model import BehaviourLSTM, Sizes
+from stream.features import FEATURES_FORMAT, Statistics
+from stream.model import BehaviourModel, Sizes
 
-CARD_FORMAT = "behaviour-stream-model/1"
+CARD_FORMAT = "behaviour-stream-model/2"
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,8 +32,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     format: str = CARD_FORMAT
     features_format: int = FEATURES_FORMAT
     actions: tuple[str, ...] = ACTIONS
-    gap_edges_secs: tuple[float, ...] = tuple(GAP_EDGES_S.tolist())
-    price_edges: tuple[float, ...] = tuple(PRICE_EDGES.tolist())
     sizes: Sizes
     statistics: Statistics
     normal_traffic: NormalTraffic
@@ -47,7 +45,7 @@ class LoadedModel:
 
     name: str
     card: Card
-    model: BehaviourLSTM
+    model: BehaviourModel
 
     @property
     def hash(self) -> str:
@@ -61,7 +59,7 @@ class LoadedModel:
 
 
 def save(
-    model: BehaviourLSTM, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]
+    model: BehaviourModel, path: Path, *, statistics: Statistics, normal: NormalTraffic, made: dict[str, Any]
 ) -> Card:
     """Write PATH.safetensors and PATH.json; PATH may already end in `.safetensors`."""
     path = path.with_suffix("") if path.suffix == ".safetensors" else path
@@ -106,7 +104,7 @@ def load(wanted: str) -> LoadedModel:
         raise SettingsError(
             f"model {path}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}"
         )
-    model = BehaviourLSTM(card.sizes)
+    model = BehaviourModel(card.sizes)
     try:
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
@@ -139,7 +137,7 @@ def _card(path: Path) -> Card:
     return card
 
 
-def _check_weights(path: Path, model: BehaviourLSTM, tensors: dict[str, torch.Tensor]) -> None:
+def _check_weights(path: Path, model: BehaviourModel, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: (tuple(w.shape), w.dtype) for name, w in model.state_dict().items()}
     found = {name: (tuple(w.shape), w.dtype) for name, w in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):

@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stream import features, sequences, structured
 from stream.anomaly import NormalTraffic
 from stream.encode import Scored
 from stream.events import EventBatch
-from stream.features import Statistics
+from stream.features import RECENT, Past, Statistics
 from stream.scorer import Scorer
-from stream.sequences import Ints, Packing
+from stream.sequences import Ints
 from stream.table import Table, raw_events
 
 
@@ -54,53 +53,52 @@ class Pipeline:
         lap("rebuild")
 
         raw = structured.take(raw_events(events), packing.arrival)
-        last_ms = table.last_time_ms(packing.users)
-        first = packing.before < len(packing.users)
-        first &= table.events_seen(packing.users)[packing.user] == 0
-        before = structured.take(structured.concat([table.last_events(packing.users), raw]), packing.before)
-        high_ms = sequences.running_max(raw["time_ms"], packing, last_ms)
-        gap_ms = np.maximum(raw["time_ms"] - high_ms, 0)
-        late = raw["time_ms"] < high_ms
-        x, came = features.build(raw, before, gap_ms, first, self._statistics)
+        past = self._past(packing.users)
+        seen = features.build(raw, packing, past, self._statistics)
+        late = raw["time_ms"] < seen.high_ms
         lap("features")
 
-        intent, parts, carry = self._scorer.score(x, came, packing, table.gather(packing.users))
+        scores, carry = self._scorer.score(seen, packing, table.gather(packing.users))
         lap("lstm")
 
-        number = table.events_seen(packing.users)[packing.user] + packing.rank + 1
-        table.append(packing, raw, events, np.maximum(high_ms, raw["time_ms"]))
+        number = past.events_seen[packing.user] + packing.rank + 1
+        table.append(packing, raw, events, np.maximum(seen.high_ms, raw["time_ms"]))
+        table.remember(packing.users, seen.memory)
         table.scatter(packing.users, carry)
         in_order = packing.to_arrival
+        parts = in_order(scores.surprise)
         scored = Scored(
             events=events,
             events_seen=in_order(number),
             late=in_order(late),
             carry_rebuilt=np.isin(slots, stale),
-            intent=in_order(intent),
-            surprise_parts=in_order(parts),
-            anomaly=self._normal.percentile(in_order(parts).sum(axis=1, dtype=np.float64)),
+            intent=in_order(scores.intent),
+            surprise_parts=parts,
+            anomaly=self._normal.percentile(parts.sum(axis=1, dtype=np.float64)),
+            fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")
         return scored, deferred
 
+    def _past(self, slots: Ints) -> Past:
+        table = self._table
+        return Past(
+            table.recent(slots, RECENT), table.memory(slots), table.events_seen(slots), table.last_time_ms(slots)
+        )
+
     def _rebuild(self, slots: Ints) -> None:
-        """Make the carry of users whose row has none by this model: run their rolling sequence through it."""
+        """Make the carry of users whose row has none by this model: run their rolling sequence through it.
+
+        The memory is of raw inputs, and stays; a row of the first format has none, and gets that of the sequence.
+        """
         if not len(slots):
             return
-        owner, raw = self._table.sequences(slots)
+        table = self._table
+        owner, raw = table.sequences(slots)
         packing = sequences.pack(owner)
         raw = structured.take(raw, packing.arrival)
-        first = packing.rank == 0
-        never = np.full(len(packing.users), -1, np.int64)
-        before = structured.take(raw, _before(packing))
-        x, _ = features.build(raw, before, _gaps(raw, packing, never), first, self._statistics)
-        blank = torch.zeros_like(self._table.gather(packing.users))
-        self._table.scatter(packing.users, self._scorer.advance(x, packing, blank))
-
-
-def _before(packing: Packing) -> Ints:
-    return np.maximum(packing.before - len(packing.users), 0)
-
-
-def _gaps(raw: NDArray[np.void], packing: Packing, never: Ints) -> Ints:
-    return np.maximum(raw["time_ms"] - sequences.running_max(raw["time_ms"], packing, never), 0)
+        seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics)
+        blank = torch.zeros_like(table.gather(packing.users))
+        table.scatter(packing.users, self._scorer.advance(seen.features, packing, blank))
+        bare = ~table.memory(packing.users)["counts"].any(axis=(1, 2))
+        table.remember(packing.users[bare], structured.take(seen.memory, bare))

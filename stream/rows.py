@@ -1,11 +1,14 @@
-"""The row of a user as bytes: what is in the changelog and in RocksDB. Format version 1.
+"""The row of a user as bytes: what is in the changelog and in RocksDB. Format version 2.
 
-    format u1 | flags u1 | layers u2 | hidden u2 | sequence u2 | model u8 | events_seen i8 | last_time_ms i8
-    | offsets i8 x 3 | generations u4 x 3 | raw events x sequence | carry (h, c) f4
+    format u1 | parts u1 | layers u2 | hidden u2 | sequence u2 | model u8 | events_seen i8 | last_time_ms i8
+    | offsets i8 x 3 | generations u4 x 3 | memory | raw events x sequence | carry f4 x parts x layers x hidden
 
 Little-endian, no padding. The header says its own sizes, so that a row written with other ones is still read: the
 rolling sequence holds raw inputs, from which any model can make its carry again. A version that is not known is
 refused. A change of this layout takes the next version number, and `unpack` goes on reading the former ones.
+
+Format 1 had neither memory nor whereabouts: a row of it is read with both empty, and without its carry, which was made
+of other features.
 
 Beside the users' rows, each partition has one of its own, with where its sources stood when the rows were written.
 """
@@ -13,6 +16,7 @@ Beside the users' rows, each partition has one of its own, with where its source
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +26,7 @@ from stream.errors import StateError
 from stream.events import SOURCES
 from stream.merge import Position
 
-FORMAT = 1
+FORMAT = 2
 NO_OFFSET = -1
 
 # One event of a rolling sequence, as it came: never a feature, so that features may change without losing state.
@@ -33,13 +37,33 @@ RAW_EVENT = np.dtype(
         ("item", "<u4"),
         ("category", "<u4"),
         ("price", "<f4"),
+        ("device", "<u2"),
+        ("country", "<u2"),
+        ("place", "<u2"),
         ("action", "u1"),
     ]
 )
 
+# What is kept of all of a user's events, also of those that have left the rolling sequence: running figures of raw
+# inputs, by rules in `features`. No model has a part in them.
+COUNT_SCALES = 4
+COUNT_BUCKETS = 16  # of actions: there are 13, and a row must not change its layout for a 14th
+WHEREABOUTS = ("device", "country", "place")
+KNOWN_PLACES = 4  # of each whereabout
+MEMORY = np.dtype(
+    [
+        ("counts", "<f4", (COUNT_SCALES, COUNT_BUCKETS)),  # of actions, fading
+        ("prices", "<f4"),  # how many events had one
+        ("price_mean", "<f4"),  # of ln(1 + price), of the latest few
+        ("price_variance", "<f4"),
+        ("known", "<u2", (len(WHEREABOUTS), KNOWN_PLACES)),  # hashes, the latest first; 0: none
+    ]
+)
+
+_SIZES = ("parts", "layers", "hidden", "sequence")
 _HEADER = [
     ("format", "u1"),
-    ("flags", "u1"),
+    ("parts", "u1"),  # of the carry: h and c of an LSTM, h of others; format 1: always 0, for 2
     ("layers", "<u2"),
     ("hidden", "<u2"),
     ("sequence", "<u2"),
@@ -51,23 +75,38 @@ _HEADER = [
 ]
 HEADER = np.dtype(_HEADER)
 
+_WORDS_1 = ("time_ms", "event_hash", "item", "category", "price", "action")
+_RAW_EVENT_1 = np.dtype([(name, RAW_EVENT[name]) for name in _WORDS_1])
+
 Rows = NDArray[np.void]
+
+
+class Sizes(NamedTuple):
+    """What the layout of a row depends on."""
+
+    sequence: int  # R
+    parts: int  # P of the carry
+    layers: int  # L
+    hidden: int  # H
 
 
 def state_dtype(sequence: int) -> np.dtype[np.void]:
     """A row up to its carry, with R = `sequence` raw events, oldest at `events_seen % R` once full."""
-    return np.dtype([*_HEADER, ("raw", RAW_EVENT, (sequence,))])
+    return np.dtype([*_HEADER, ("memory", MEMORY), ("raw", RAW_EVENT, (sequence,))])
 
 
-def row_dtype(sequence: int, layers: int, hidden: int) -> np.dtype[np.void]:
-    """A whole row: its state, then a carry [2, L, H]."""
-    return np.dtype([*_HEADER, ("raw", RAW_EVENT, (sequence,)), ("carry", "<f4", (2, layers, hidden))])
+def row_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """A whole row: its state, then a carry [P, L, H]."""
+    sequence, *carry = sizes
+    return np.dtype([*_HEADER, ("memory", MEMORY), ("raw", RAW_EVENT, (sequence,)), ("carry", "<f4", tuple(carry))])
 
 
-def new_rows(n: int, sequence: int, layers: int, hidden: int) -> Rows:
+def new_rows(n: int, sizes: Sizes) -> Rows:
     """n rows of users never seen."""
-    rows = np.zeros(n, row_dtype(sequence, layers, hidden))
-    rows["format"], rows["layers"], rows["hidden"], rows["sequence"] = FORMAT, layers, hidden, sequence
+    rows = np.zeros(n, row_dtype(sizes))
+    rows["format"] = FORMAT
+    for name in _SIZES:
+        rows[name] = getattr(sizes, name)
     rows["last_time_ms"] = rows["offsets"] = NO_OFFSET
     return rows
 
@@ -78,16 +117,16 @@ def to_bytes(rows: Rows) -> list[bytes]:
     return [whole[at : at + size] for at in range(0, len(whole), size)]
 
 
-def unpack(values: Sequence[bytes], sequence: int, layers: int, hidden: int) -> Rows:
+def unpack(values: Sequence[bytes], sizes: Sizes) -> Rows:
     """Rows from their bytes, in the sizes asked for.
 
-    A row of another sequence length keeps its latest events; one of another hidden size keeps no carry (`model` 0).
-    Raises StateError for a format that is not known, or bytes that are no row.
+    A row of another sequence length keeps its latest events; one of another carry, or of format 1, keeps none (`model`
+    0). Raises StateError for a format that is not known, or bytes that are no row.
     """
-    rows = new_rows(len(values), sequence, layers, hidden)
+    rows = new_rows(len(values), sizes)
     if all(len(value) == rows.dtype.itemsize for value in values):  # nearly always: all at once, not 5 us a row
         as_they_are = np.frombuffer(b"".join(values), rows.dtype)
-        if all((as_they_are[name] == rows[name]).all() for name in ("format", "layers", "hidden", "sequence")):
+        if all((as_they_are[name] == rows[name]).all() for name in ("format", *_SIZES)):
             return as_they_are.copy()
     for i, value in enumerate(values):
         rows[i] = _unpacked(value, rows[i])
@@ -95,37 +134,45 @@ def unpack(values: Sequence[bytes], sequence: int, layers: int, hidden: int) -> 
 
 
 def _unpacked(value: bytes, blank: np.void) -> np.void:
-    header = _header(value)
-    if header["format"] != FORMAT:
-        raise StateError(f"row: expected format {FORMAT}, got {int(header['format'])}; a newer version wrote it")
-    dtype = row_dtype(int(header["sequence"]), int(header["layers"]), int(header["hidden"]))
+    if len(value) < HEADER.itemsize:
+        raise StateError(f"row: expected at least {HEADER.itemsize} bytes, got {len(value)}")
+    header = np.frombuffer(value, HEADER, count=1)[0]
+    if header["format"] not in (1, FORMAT):
+        found = int(header["format"])
+        raise StateError(f"row: expected format {FORMAT} or older, got {found}; a newer version wrote it")
+    dtype = _dtype_of(header)
     if dtype.itemsize != len(value):
         raise StateError(f"row: its header says {dtype.itemsize} bytes, but it has {len(value)}")
     row: np.void = np.frombuffer(value, dtype)[0]
-    return row if dtype == blank.dtype else _resized(row, blank)
+    return row if dtype == blank.dtype else _fitted(row, blank)
 
 
-def _header(value: bytes) -> np.void:
-    if len(value) < HEADER.itemsize:
-        raise StateError(f"row: expected at least {HEADER.itemsize} bytes, got {len(value)}")
-    header: np.void = np.frombuffer(value, HEADER, count=1)[0]
-    return header
+def _dtype_of(header: np.void) -> np.dtype[np.void]:
+    parts, layers, hidden, sequence = (int(header[name]) for name in _SIZES)
+    if header["format"] == 1:
+        return np.dtype([*_HEADER, ("raw", _RAW_EVENT_1, (sequence,)), ("carry", "<f4", (2, layers, hidden))])
+    return row_dtype(Sizes(sequence, parts, layers, hidden))
 
 
-def _resized(row: np.void, blank: np.void) -> np.void:
-    resized = blank.copy()
+def _fitted(row: np.void, blank: np.void) -> np.void:
+    fitted = blank.copy()
     for name in ("events_seen", "last_time_ms", "offsets", "generations"):
-        resized[name] = row[name]
+        fitted[name] = row[name]
     seen, had, has = int(row["events_seen"]), int(row["sequence"]), int(blank["sequence"])
     kept = np.arange(max(0, seen - min(had, has)), seen)
-    resized["raw"][kept % has] = row["raw"][kept % had]
-    if (row["layers"], row["hidden"]) == (blank["layers"], blank["hidden"]):
-        resized["model"], resized["carry"] = row["model"], row["carry"]
-    return resized
+    for name in row["raw"].dtype.names:
+        fitted["raw"][name][kept % has] = row["raw"][name][kept % had]
+    if row["format"] != FORMAT:
+        return fitted
+    fitted["memory"] = row["memory"]
+    if row["carry"].shape == blank["carry"].shape:
+        fitted["model"], fitted["carry"] = row["model"], row["carry"]
+    return fitted
 
 
 # No user has this key: 0xff is in no UTF-8 text.
 PARTITION_KEY = b"\xffpartition"
+PARTITION_FORMAT = 1
 
 
 class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +181,7 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
     A restart that forgot the running maximum of event time would merge what follows in another order.
     """
 
-    format: int = FORMAT
+    format: int = PARTITION_FORMAT
     positions: Mapping[int, Position]  # of each source that was read
 
     def to_bytes(self) -> bytes:
@@ -147,8 +194,8 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
             row = msgspec.json.decode(value, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(f"row of a partition: {error}") from None
-        if row.format != FORMAT:
+        if row.format != PARTITION_FORMAT:
             raise StateError(
-                f"row of a partition: expected format {FORMAT}, got {row.format}; a newer version wrote it"
+                f"row of a partition: expected format {PARTITION_FORMAT}, got {row.format}; a newer version wrote it"
             )
         return row

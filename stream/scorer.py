@@ -5,12 +5,14 @@ GPU and CPU agree within 1e-4 because TF32, which keeps 10 bits of each factor, 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream.features import Features, Outcome
-from stream.model import BehaviourLSTM
+from stream.features import Features, Seen
+from stream.model import BehaviourModel
 from stream.sequences import Packing
 
 Floats = NDArray[np.float32]
@@ -21,37 +23,47 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
 
 
+class Scores(NamedTuple):
+    """What a model says of N events, in packed order."""
+
+    intent: Floats  # [N, K] in [0, 1]
+    surprise: Floats  # [N, len(PARTS)] nats
+    fraud: Floats | None  # [N] in [0, 1]; None: the model has no such head
+
+
 class Scorer:
     """A model on its device."""
 
-    def __init__(self, model: BehaviourLSTM, device: torch.device) -> None:
+    def __init__(self, model: BehaviourModel, device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         self.model = model.to(device).eval()
         self.device = device
 
     @torch.inference_mode()
-    def score(
-        self, features: Features, outcome: Outcome, packing: Packing, carry: torch.Tensor
-    ) -> tuple[Floats, Floats, torch.Tensor]:
-        """Packed features and outcome, carry [U, 2, L, H] -> intent [N, K] in [0, 1], surprise [N, 4] nats, carry."""
-        out, moved = self._advance(features, packing, carry)
+    def score(self, seen: Seen, packing: Packing, carry: torch.Tensor) -> tuple[Scores, torch.Tensor]:
+        """Packed events and carry [U, P, L, H] -> scores and carry."""
+        x, out, moved = self._advance(seen.features, packing, carry)
         # The output before a user's first event here is the last layer's h of the carry.
         states = torch.cat([carry[:, 0, -1], out])
-        nats = self.model.surprise(
-            states[self._on_device(packing.before)], self._on_device(outcome.classes), self._on_device(outcome.first)
-        )
-        intent = torch.sigmoid(self.model.intent_logits(out))
-        return intent.cpu().numpy(), nats.cpu().numpy(), moved
+        nats = self.model.surprise(states[self._on_device(packing.before)], self._on_device(seen.classes))
+        intent, fraud = self.model.heads(out, x)
+        return Scores(
+            torch.sigmoid(intent).cpu().numpy(),
+            nats.cpu().numpy(),
+            None if fraud is None else torch.sigmoid(fraud).cpu().numpy(),
+        ), moved
 
     @torch.inference_mode()
     def advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> torch.Tensor:
         """Only the carry, for a rolling sequence that is run again."""
-        return self._advance(features, packing, carry)[1]
+        return self._advance(features, packing, carry)[2]
 
-    def _advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _advance(
+        self, features: Features, packing: Packing, carry: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x = self.model.embed(*(self._on_device(column) for column in features))
-        return self.model.advance(x, torch.from_numpy(packing.batch_sizes), carry)
+        return x, *self.model.advance(x, torch.from_numpy(packing.batch_sizes), carry)
 
     def _on_device(self, column: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(column).to(self.device)

@@ -22,7 +22,7 @@ from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
 from stream.assembly import Core
-from stream.encode import Scored, horizon_name
+from stream.encode import Scored
 from stream.errors import StateError
 from stream.events import Frame, Reject
 from stream.frame_decoder import FrameDecoder
@@ -69,14 +69,14 @@ class ScoringLoop:
         checkpointer: Checkpointer,
         store: RowStore,
         metrics: Metrics,
-        horizons_secs: tuple[int, ...],
+        horizons: tuple[str, ...],
         reach: Callable[[], Reach],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
-        self._horizons = [horizon_name(secs) for secs in horizons_secs]
+        self._horizons = horizons
         self._reach, self._fail = reach, fail
         self._decoder = FrameDecoder(
             core.bounds,

@@ -1,5 +1,5 @@
-"""The user table: per user a slot in columnar arrays, with the rolling sequence, the offsets applied and the LSTM
-carry.
+"""The user table: per user a slot in columnar arrays, with the rolling sequence, what is remembered of all events,
+the offsets applied and the carry.
 
 The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from
 the store when an event comes, in one call per batch; what changed is kept in mind until a checkpoint takes it.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stream import rows as row_format
 from stream import structured
 from stream.events import EventBatch
-from stream.rows import RAW_EVENT, Rows
+from stream.rows import RAW_EVENT, Rows, Sizes
 from stream.sequences import Ints, Packing
 
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
@@ -54,11 +54,9 @@ class ChangedRows:
 class Table:
     """Rows of the users in memory. One thread at a time."""
 
-    def __init__(
-        self, *, sequence: int, layers: int, hidden: int, model: int, device: torch.device, fetch_rows: FetchRows
-    ) -> None:
+    def __init__(self, sizes: Sizes, *, model: int, device: torch.device, fetch_rows: FetchRows) -> None:
         """`model` names the maker of every carry made here; a row with another's is `stale` until rebuilt."""
-        self._sizes = (sequence, layers, hidden)
+        self._sizes = sizes
         self._model = model
         self._fetch_rows = fetch_rows
         self._index: dict[int, dict[bytes, int]] = {}
@@ -67,8 +65,8 @@ class Table:
         self._partition = np.empty(0, np.int32)
         self._changed: defaultdict[int, list[Ints]] = defaultdict(list)  # slots by partition, a batch each
         # One structured array for all but the carry, which lives on the device.
-        self._rows = np.zeros(0, row_format.state_dtype(sequence))
-        self._carry = torch.zeros((0, 2, layers, hidden), dtype=torch.float32, device=device)
+        self._rows = np.zeros(0, row_format.state_dtype(sizes.sequence))
+        self._carry = torch.zeros((0, *sizes[1:]), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         return len(self._keys) - len(self._free)
@@ -92,11 +90,21 @@ class Table:
         """[U] the latest event time applied; -1 for a user never seen."""
         return np.asarray(self._rows["last_time_ms"][slots])
 
-    def last_events(self, slots: Ints) -> NDArray[np.void]:
-        """[U] the event applied last, raw; zeros for a user never seen."""
-        sequence = self._sizes[0]
-        last = (self._rows["events_seen"][slots] - 1) % sequence
-        return structured.take(self._rows["raw"], (slots, last))
+    def recent(self, slots: Ints, n: int) -> NDArray[np.void]:
+        """[U, n] the events applied last, raw, the latest at the end; zeros where there were fewer."""
+        seen = self.events_seen(slots)[:, None]
+        number = seen + np.arange(-n, 0)
+        events = structured.take(self._rows["raw"], (slots[:, None], number % self._sizes.sequence))
+        events[number < 0] = np.zeros((), RAW_EVENT)
+        return events
+
+    def memory(self, slots: Ints) -> NDArray[np.void]:
+        """[U] what is remembered of all events of each user (`rows.MEMORY`), a copy; zeros for one never seen."""
+        return structured.take(self._rows["memory"], slots)
+
+    def remember(self, slots: Ints, memory: NDArray[np.void]) -> None:
+        """Put back [U] what `memory` gave, moved on."""
+        structured.put(self._rows["memory"], slots, memory)
 
     def stale(self, slots: Ints) -> Ints:
         """Those with events but no carry by this model."""
@@ -105,7 +113,7 @@ class Table:
 
     def sequences(self, slots: Ints) -> tuple[Ints, NDArray[np.void]]:
         """(slot of each, raw events): the rolling sequences of distinct users, each oldest first."""
-        sequence = self._sizes[0]
+        sequence = self._sizes.sequence
         seen = self.events_seen(slots)
         length = np.minimum(seen, sequence)
         owner = np.repeat(slots, length)
@@ -113,11 +121,11 @@ class Table:
         return owner, structured.take(self._rows["raw"], (owner, (np.repeat(seen - length, length) + age) % sequence))
 
     def gather(self, slots: Ints) -> torch.Tensor:
-        """[U, 2, L, H] the carry of each user; zeros for one never seen."""
+        """[U, P, L, H] the carry of each user; zeros for one never seen."""
         return self._carry[torch.from_numpy(slots).to(self._carry.device)]
 
     def scatter(self, slots: Ints, carry: torch.Tensor) -> None:
-        """Put back [U, 2, L, H] what `gather` gave, moved on."""
+        """Put back [U, P, L, H] what `gather` gave, moved on."""
         self._carry[torch.from_numpy(slots).to(self._carry.device)] = carry
         self._rows["model"][slots] = self._model
 
@@ -126,7 +134,7 @@ class Table:
 
         `high_ms` [N] packed: the latest event time of the user up to and with the event.
         """
-        sequence = self._sizes[0]
+        sequence = self._sizes.sequence
         slot = packing.users[packing.user]
         number = self._rows["events_seen"][slot] + packing.rank
         kept = packing.rank >= packing.counts[packing.user] - sequence  # of more than R events, the last R
@@ -140,7 +148,7 @@ class Table:
 
     def rows(self, slots: Ints) -> Rows:
         """The rows of these slots as they would be persisted."""
-        rows = np.empty(len(slots), row_format.row_dtype(*self._sizes))
+        rows = np.empty(len(slots), row_format.row_dtype(self._sizes))
         structured.as_bytes(rows)[:, : self._rows.dtype.itemsize] = structured.as_bytes(self._rows)[slots]
         rows["carry"] = self.gather(slots).cpu().numpy()
         return rows
@@ -168,10 +176,10 @@ class Table:
     def _bring(self, partition: int, keys: list[bytes]) -> None:
         """Give slots to users not in memory, with their stored row if there is one."""
         slots = self._allot(len(keys))
-        rows = row_format.new_rows(len(keys), *self._sizes)
+        rows = row_format.new_rows(len(keys), self._sizes)
         stored = [(i, row) for i, row in enumerate(self._fetch_rows(partition, keys)) if row is not None]
         if stored:
-            rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], *self._sizes)
+            rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], self._sizes)
         structured.as_bytes(self._rows)[slots] = structured.as_bytes(rows)[:, : self._rows.dtype.itemsize]
         self._carry[torch.from_numpy(slots).to(self._carry.device)] = torch.from_numpy(rows["carry"].copy()).to(
             self._carry.device
@@ -189,9 +197,8 @@ class Table:
 
     def _grow(self, more: int) -> None:
         had = len(self._keys)
-        _, layers, hidden = self._sizes
         self._keys = np.concatenate([self._keys, np.empty(more, object)])
         self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
         self._rows = structured.concat([self._rows, np.zeros(more, self._rows.dtype)])
-        self._carry = torch.cat([self._carry, self._carry.new_zeros((more, 2, layers, hidden))])
+        self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])
         self._free.extend(range(had + more - 1, had - 1, -1))

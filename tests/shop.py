@@ -10,12 +10,13 @@ import numpy as np
 import orjson
 import torch
 
+from stream import rows
 from stream.anomaly import fit
 from stream.decode import TimeBounds, decode
 from stream.encode import Scored
 from stream.events import CLICK_NAMES, EventBatch, Frame
 from stream.features import Statistics
-from stream.model import BehaviourLSTM, Sizes
+from stream.model import BehaviourModel, Cell, Sizes
 from stream.pipeline import Pipeline
 from stream.scorer import Scorer
 from stream.table import Table
@@ -70,9 +71,13 @@ def random_events(seed: int, *, n: int, users: int, partition: int = 0, first_of
     return batch
 
 
-def small_model(seed: int = 0, *, hidden: int = 8, layers: int = 1) -> BehaviourLSTM:
+def small_model(seed: int = 0, *, hidden: int = 8, layers: int = 1, cell: Cell = "lstm") -> BehaviourModel:
+    """A model that nothing was taught; all of its weights speak."""
     torch.manual_seed(seed)
-    return BehaviourLSTM(Sizes(hidden=hidden, layers=layers))
+    model = BehaviourModel(Sizes(hidden=hidden, layers=layers, cell=cell))
+    for weight in (model.intent_direct.weight, *(given.weight for given in model.given)):
+        torch.nn.init.normal_(weight, std=0.1)
+    return model
 
 
 def no_rows(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -80,10 +85,10 @@ def no_rows(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
 
 
 def pipeline(
-    model: BehaviourLSTM | None = None,
+    model: BehaviourModel | None = None,
     *,
     model_hash: int = MODEL,
-    sequence: int = 6,
+    sequence: int = 10,
     max_steps: int = 10_000,
     fetch_rows: Callable[[int, Sequence[bytes]], Sequence[bytes | None]] = no_rows,
     device: torch.device = CPU,
@@ -92,9 +97,7 @@ def pipeline(
     model = model or small_model()
     sizes = model.sizes
     table = Table(
-        sequence=sequence,
-        layers=sizes.layers,
-        hidden=sizes.hidden,
+        rows.Sizes(sequence, sizes.parts, sizes.layers, sizes.hidden),
         model=model_hash,
         device=device,
         fetch_rows=fetch_rows,

@@ -66,7 +66,7 @@ def check_model(settings: Settings) -> list[Finding]:
 def judge_model(loaded: LoadedModel) -> list[Finding]:
     """The same, of one that is loaded."""
     sizes = loaded.card.sizes
-    horizons = " and ".join(f"{secs / 3600:g} h" for secs in sizes.horizons_secs)
+    horizons = " and ".join(sizes.horizons)
     found = f"{loaded.name}, hash {loaded.hash}, H = {sizes.hidden}, purchases within {horizons}"
     simulated = loaded.card.made.get("simulated")
     if simulated is None:
