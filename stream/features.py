@@ -119,6 +119,21 @@ class Past:
             np.full(users, -1, np.int64),
         )
 
+    def take(self, users: Ints) -> Past:
+        """Of some of the users, a copy."""
+        return Past(
+            structured.take(self.recent, users),
+            structured.take(self.memory, users),
+            self.events_seen[users],
+            self.last_time_ms[users],
+        )
+
+    def put(self, users: Ints, past: Past) -> None:
+        """Put back what `take` gave, moved on."""
+        structured.put(self.recent, users, past.recent)
+        structured.put(self.memory, users, past.memory)
+        self.events_seen[users], self.last_time_ms[users] = past.events_seen, past.last_time_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -192,6 +207,15 @@ def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Stati
         real,
     )
     return Seen(features, classes, high_ms, memory)
+
+
+def after(raw: NDArray[np.void], packing: Packing, past: Past, seen: Seen) -> Past:
+    """The past of the U users' next events: for those who have no table."""
+    trail = _Trail.of(raw, packing, past)
+    last = np.cumsum(packing.counts + RECENT)[:, None] + np.arange(-RECENT, 0)
+    last_ms = past.last_time_ms.copy()
+    np.maximum.at(last_ms, packing.user, raw["time_ms"])
+    return Past(structured.take(trail.events, last), seen.memory, past.events_seen + packing.counts, last_ms)
 
 
 def _steps(packing: Packing) -> Iterator[slice]:

@@ -1,0 +1,58 @@
+"""Logits of a model -> probabilities that come true as often as they say, by Platt's two numbers per head (1999).
+
+They go into the weights of the heads, so that serving has nothing to do for it. The order of the scores stays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stream.model import BehaviourModel
+
+Doubles = NDArray[np.float64]
+
+_ROUNDS = 50
+_LEAST_SLOPE = 0.05  # a head that says nothing would be turned round by noise
+
+
+class Platt(NamedTuple):
+    """p = sigmoid(slope * logit + shift)."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+
+def platt(p: Doubles, told: NDArray[np.bool_], weight: Doubles) -> Platt:
+    """The numbers for probabilities [N], what came of them, and what each weighs; none where all are of one class."""
+    yes, no = float(weight[told].sum()), float(weight[~told].sum())
+    if not (yes > 0 and no > 0):
+        return Platt()
+    logit = np.log(np.clip(p, 1e-7, 1 - 1e-7)) - np.log1p(-np.clip(p, 1e-7, 1 - 1e-7))
+    target = np.where(told, (yes + 1) / (yes + 2), 1 / (no + 2))
+    design = np.stack([logit, np.ones(len(logit))], axis=1)
+    numbers = np.array([1.0, 0.0])
+    for _ in range(_ROUNDS):
+        said = 1 / (1 + np.exp(-np.clip(design @ numbers, -35, 35)))
+        slope = design.T @ (weight * (target - said))
+        curvature = (design * (weight * np.maximum(said * (1 - said), 1e-9))[:, None]).T @ design
+        step = np.linalg.solve(curvature + 1e-9 * np.eye(2), slope)
+        numbers += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return Platt(max(_LEAST_SLOPE, round(float(numbers[0]), 6)), round(float(numbers[1]), 6))
+
+
+@torch.no_grad()
+def calibrate(model: BehaviourModel, horizons: list[Platt], fraud: Platt | None) -> None:
+    """Put the numbers of each head into its weights."""
+    slope = torch.tensor([numbers.slope for numbers in horizons])
+    model.intent.weight *= slope[:, None]
+    model.intent_direct.weight *= slope[:, None]
+    model.intent.bias.copy_(slope * model.intent.bias + torch.tensor([numbers.shift for numbers in horizons]))
+    if model.fraud is not None and fraud is not None:
+        model.fraud.weight *= fraud.slope
+        model.fraud.bias.copy_(fraud.slope * model.fraud.bias + fraud.shift)

@@ -1,0 +1,247 @@
+"""Runs -> a model that is ready to serve: how long to learn, the weights, what they are calibrated to, what is normal.
+
+The same task gives the same weights, however often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stream import anomaly
+from stream.anomaly import NormalTraffic
+from stream.errors import SettingsError
+from stream.features import Statistics
+from stream.model import BehaviourModel, Sizes
+from stream.scorer import Scores
+from stream.training import calibration, labels, normalisation
+from stream.training.calibration import Platt
+from stream.training.candidates import Candidate, Epochs, parted
+from stream.training.keeping import Keeping, Nowhere
+from stream.training.recipe import Recipe
+from stream.training.runs import Bools, Runs
+from stream.training.targets import Targets, targets
+from stream.training.trainer import Material, Trainer, new_model, reproducible
+from stream.training.watching import Nobody, Watcher
+from stream.training.worth import worth
+
+_CPU = torch.device("cpu")
+_NOWHERE, _NOBODY = Nowhere(), Nobody()
+_SAVE_SECS = 60.0  # what an interruption costs at most, beside what goes through again
+_WORTH_EVENTS = 100_000  # that the worth of features is measured on at most
+
+
+class Start(NamedTuple):
+    """A model to go on from."""
+
+    model: BehaviourModel
+    statistics: Statistics
+
+
+class Fitted(NamedTuple):
+    """A model, and how it came about."""
+
+    model: BehaviourModel
+    statistics: Statistics
+    normal: NormalTraffic
+    story: dict[str, Any]  # for the card
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that a fit depends on."""
+
+    runs: Runs
+    sizes: Sizes
+    recipe: Recipe
+    fraud_delay_ms: int = 0
+    start: Start | None = None
+    device: torch.device = _CPU
+
+    def material(self, users: Bools, statistics: Statistics | None = None) -> Material:
+        """What these users [U] have to teach, as seen with these statistics, or with their own."""
+        runs = self.runs if users.all() else self.runs.of_users(users)
+        if statistics is None:
+            statistics = self.start.statistics if self.start else normalisation.learn(runs)
+        return Material(runs, targets(runs, self.sizes, fraud_delay_ms=self.fraud_delay_ms), statistics)
+
+    def trainer(self, material: Material) -> Trainer:
+        """One that begins."""
+        model = new_model(self.sizes, material.targets)
+        if self.start is not None:
+            model.load_state_dict(_fitting(self.start.model, model), strict=False)
+        return Trainer(model, self.recipe, self.device)
+
+
+def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> Fitted:
+    """Train a model. Raises SettingsError for runs from which nothing can be learned."""
+    run, recipe = _Run(task, keeping, watcher), task.recipe
+    everybody = task.material(np.ones(len(task.runs.counts), np.bool_))
+    notes = _silent_heads(task, everybody.targets)
+    for line in notes:
+        watcher.says(line)
+    with reproducible(recipe.seed):
+        candidates, epochs = run.candidates()
+        held = [candidate.score(candidate.best_model(), task.device) for candidate in candidates]
+        model, statistics = candidates[0].best_model(), candidates[0].material.statistics
+        if len(candidates) > 1:
+            model, statistics = run.whole(everybody, epochs.best), everybody.statistics
+        first = candidates[0]
+        features = worth(first.best_model(), _some(first.held), recipe, task.device)
+    platts, of_fraud = _platts(held, [candidate.held.targets for candidate in candidates])
+    calibration.calibrate(model, platts, of_fraud)
+    nats = np.concatenate([_normal_nats(s, c.held.targets) for s, c in zip(held, candidates, strict=True)])
+    story = {
+        "recipe": msgspec.to_builtins(recipe),
+        "held_out": "folds of users" if len(candidates) > 1 else "users",
+        "epochs": epochs.best,
+        "costs": [[round(part, 5) for part in cost] for cost in epochs.costs],
+        "labels": dict(zip(task.sizes.horizons, (c._asdict() for c in everybody.targets.counts), strict=True)),
+        "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in platts), strict=True)),
+        "worth": features,
+        "notes": notes,
+    }
+    return Fitted(model, statistics, anomaly.fit(nats), story)
+
+
+class _Run:
+    """A fit on its way."""
+
+    def __init__(self, task: Task, keeping: Keeping, watcher: Watcher) -> None:
+        self._task, self._keeping, self._watcher = task, keeping, watcher
+        self._saved = time.monotonic()
+        self._words = keeping.read()
+        runs = task.runs
+        of = {
+            "recipe": msgspec.to_builtins(task.recipe),
+            "sizes": msgspec.to_builtins(task.sizes),
+            "events": len(runs),
+            "users": len(runs.counts),
+            "first_user": int(runs.user[0]) if len(runs.user) else 0,
+        }
+        if self._words.setdefault("of", of) != of:
+            raise SettingsError(
+                f"an interrupted run is kept, of other events or settings: {self._words['of']}, now {of}; "
+                "begin anew (--anew), or go on with the same"
+            )
+
+    def candidates(self) -> tuple[list[Candidate], Epochs]:
+        """All that are judged, and how each epoch was."""
+        task, keeping = self._task, self._keeping
+        candidates = [self._candidate(*users) for users in parted(task.runs, task.recipe)]
+        epochs = Epochs([tuple(cost) for cost in self._words.get("costs", [])])
+        for i, candidate in enumerate(candidates):
+            self._restore(candidate.trainer, f"candidate-{i}")
+            candidate.best = keeping.load(f"candidate-{i}-best") or {}
+        while not epochs.over(task.recipe):
+            number = len(epochs.costs) + 1
+            for i, candidate in enumerate(candidates):
+                what = f"{i + 1} of {len(candidates)}"
+                self._epoch(candidate.trainer, candidate.material, f"candidate-{i}", what, number)
+            epochs.judge(candidates, task.recipe, task.device)
+            for i, candidate in enumerate(candidates):
+                keeping.save(f"candidate-{i}-best", candidate.best)
+            self._words["costs"] = epochs.costs
+            keeping.write(self._words)
+            self._watcher.judged(number, epochs.costs[-1])
+        return candidates, epochs
+
+    def whole(self, material: Material, epochs: int) -> BehaviourModel:
+        """The model that learns from all, for so many epochs."""
+        trainer = self._task.trainer(material)
+        self._restore(trainer, "whole")
+        for number in range(1, epochs + 1):
+            self._epoch(trainer, material, "whole", "all users", number)
+        return trainer.averaged()
+
+    def _candidate(self, learns: Bools, held: Bools) -> Candidate:
+        task = self._task
+        if not (learns.any() and held.any()):
+            raise SettingsError(
+                f"expected users to learn from and users to hold out, got {len(task.runs.counts)} in all"
+            )
+        material = task.material(learns)
+        return Candidate(task.trainer(material), material, task.material(held, material.statistics))
+
+    def _epoch(self, trainer: Trainer, material: Material, name: str, what: str, number: int) -> None:
+        if trainer.epoch >= number:  # it was over when the run was interrupted
+            return
+        self._watcher.begins(what, number, len(material.runs))
+
+        def told(moved: Any) -> None:
+            self._watcher.moved(moved)
+            if time.monotonic() - self._saved > _SAVE_SECS:
+                self._keep(trainer, name)
+
+        trainer.run_epoch(material, told)
+        self._keep(trainer, name)
+
+    def _keep(self, trainer: Trainer, name: str) -> None:
+        self._keeping.save(name, trainer.state())
+        self._keeping.write(self._words)
+        self._saved = time.monotonic()
+
+    def _restore(self, trainer: Trainer, name: str) -> None:
+        state = self._keeping.load(name)
+        if state is not None:
+            trainer.restore(state)
+
+
+def _fitting(start: BehaviourModel, model: BehaviourModel) -> dict[str, torch.Tensor]:
+    """Weights of a model to go on from, but for heads of another shape."""
+    has = {name: weight.shape for name, weight in model.state_dict().items()}
+    return {name: weight for name, weight in start.state_dict().items() if has.get(name) == weight.shape}
+
+
+def _silent_heads(task: Task, told: Targets) -> list[str]:
+    """What cannot be learned, in words."""
+    heads = [(f"purchases within {h}", c) for h, c in zip(task.sizes.horizons, told.counts, strict=True)]
+    if told.fraud is not None and told.fraud_known is not None:
+        heads.append(("fraud", labels.counts(told.fraud, told.fraud_known)))
+    notes = [labels.nothing_to_tell(counts, what) for what, counts in heads]
+    return [note for note in notes if note]
+
+
+def _platts(scores: Sequence[Scores], told: Sequence[Targets]) -> tuple[list[Platt], Platt | None]:
+    """What makes probabilities of each horizon, and of fraud, come true, by those who were held out."""
+    intent = np.concatenate([s.intent for s in scores]).astype(np.float64)
+    bought = np.concatenate([t.bought for t in told])
+    weight = np.concatenate([t.weight(np.arange(len(t.bought))) for t in told]).astype(np.float64)
+    platts = [calibration.platt(intent[:, k], bought[:, k], weight[:, k]) for k in range(intent.shape[1])]
+    if told[0].fraud is None:
+        return platts, None
+    p = np.concatenate([s.fraud for s in scores if s.fraud is not None]).astype(np.float64)
+    fraud = np.concatenate([t.fraud for t in told if t.fraud is not None])
+    known = np.concatenate([t.fraud_known for t in told if t.fraud_known is not None])
+    return platts, calibration.platt(p, fraud, known.astype(np.float64))
+
+
+def _normal_nats(scores: Scores, told: Targets) -> NDArray[np.float64]:
+    nats: NDArray[np.float64] = scores.surprise.sum(axis=1, dtype=np.float64)
+    return nats if told.normal is None else nats[told.normal]
+
+
+def _some(of: Material) -> Material:
+    """The first users, with so many events that a figure is worth its time."""
+    users = np.cumsum(of.runs.counts) <= _WORTH_EVENTS
+    users[0] = True
+    if users.all():
+        return of
+    n = int(of.runs.counts[users].sum())
+    told = of.targets
+    some = Targets(
+        told.bought[:n],
+        told.known[:n],
+        None if told.session_weight is None else told.session_weight[:n],
+        None if told.fraud is None else told.fraud[:n],
+        None if told.fraud_known is None else told.fraud_known[:n],
+        None if told.normal is None else told.normal[:n],
+    )
+    return Material(of.runs.of_users(users), some, of.statistics)
