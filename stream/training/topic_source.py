@@ -109,6 +109,7 @@ class _Stretch:
         try:
             await consumer.start()
             consumer.assign(list(source_of))
+            consumer.pause(*source_of)  # until it is known from where to where each is read
             await stretch._bound(since_ms, until_ms)
         except BaseException as error:
             await consumer.stop()
