@@ -15,4 +15,6 @@ class ShopEvent(NamedTuple):
     key: bytes  # the user id
     value: bytes  # one JSON object with Google Analytics 4's names
     sent_ms: int  # the record's own time; event time, in `value`, is the same, or earlier where the event is late
-    label: bytes | None = None  # JSON: which fraud it is part of; for a side topic or file, the scorer never sees it
+    # JSON: which fraud it is part of (`fraud`: a kind, or true), or that it is part of none (false). For a side topic,
+    # a file or training: the scorer never sees it.
+    label: bytes | None = None

@@ -87,6 +87,22 @@ async def check(settings: Settings) -> list[TopicReport]:
         return _checked(settings, wanted, await _find(admin, wanted), created=frozenset())
 
 
+async def source_partitions(settings: Settings) -> int:
+    """The number of partitions that the source topics share. SettingsError where one is missing or they differ."""
+    async with _admin(settings.bootstrap_servers) as admin:
+        there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    found = {name: there.get(name, 0) for name in settings.source_topics}
+    if missing := [name for name, partitions in found.items() if not partitions]:
+        raise SettingsError(
+            f"broker {settings.bootstrap_servers}: expected the topics {', '.join(found)}, got none named "
+            f"{' or '.join(missing)}"
+        )
+    if len(set(found.values())) > 1:
+        each = ", ".join(f"{name} has {partitions}" for name, partitions in found.items())
+        raise SettingsError(f"topics: expected equal partition counts, so that a user's are in one number, got {each}")
+    return next(iter(found.values()))
+
+
 async def ensure_beside(settings: Settings, name: str) -> None:
     """Create a topic of that name, partitioned and kept as the source topics are, unless it is there."""
     async with _admin(settings.bootstrap_servers) as admin:

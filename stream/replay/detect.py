@@ -21,25 +21,30 @@ from stream.replay.tally import Rows
 _LOOKED_AT = 100  # rows, the first of which may be half a line or none
 
 
-def open_rows(path: Path, format_name: Format | None = None, shop_map: ShopMap | None = None) -> Rows:
+def open_rows(
+    path: Path, format_name: Format | None = None, shop_map: ShopMap | None = None, *, ids: str | None = None
+) -> Rows:
     """The reader of a file; without format and map, by its shape.
+
+    `ids`: what the event ids of rows without one begin with, for whoever reads several files; by default the name of
+    the format or the map.
 
     Raises SettingsError naming the file, what was expected and what was found.
     """
     kind = kind_of(path)
     if shop_map is not None:
-        return _mapped(path, kind, shop_map)
+        return _mapped(path, kind, shop_map, ids)
     if kind == "JSON lines" or (format_name in (None, "ga4") and kind == "CSV" and _looks_like_ga4(JsonTable(path))):
-        return _json(path, format_name)
-    return _known(path, kind, format_name)
+        return _json(path, format_name, ids)
+    return _known(path, kind, format_name, ids)
 
 
-def _mapped(path: Path, kind: Kind, shop_map: ShopMap) -> MappedRows:
+def _mapped(path: Path, kind: Kind, shop_map: ShopMap, ids: str | None) -> MappedRows:
     if kind == "JSON lines":
-        return MappedRows(JsonTable(path), shop_map)
+        return MappedRows(JsonTable(path), shop_map, ids=ids)
     layout = shop_map.csv
     table = CsvTable(path, delimiter=layout.delimiter, columns=layout.columns) if kind == "CSV" else ParquetTable(path)
-    rows = MappedRows(table, shop_map)
+    rows = MappedRows(table, shop_map, ids=ids)
     _check_columns(path, table.columns, rows.wanted, "the --map file")
     return rows
 
@@ -57,10 +62,10 @@ def _check_columns(path: Path, found: Sequence[str], wanted: Sequence[str], whos
             raise SettingsError(f"{path}: expected one column {name}, got {list(found).count(name)} of that name")
 
 
-def _json(path: Path, format_name: Format | None) -> Ga4Rows:
+def _json(path: Path, format_name: Format | None, ids: str | None) -> Ga4Rows:
     table = JsonTable(path)
     if format_name == "ga4" or (format_name is None and _looks_like_ga4(table)):
-        return Ga4Rows(table)
+        return Ga4Rows(table, ids=ids)
     wanted = f"{NEEDS[format_name]} ({format_name})" if format_name else f"{NEEDS['ga4']}, or a --map file"
     raise SettingsError(f"{path}: expected {wanted}, got JSON lines, the first of which is {_first_line(table)}")
 
@@ -79,7 +84,7 @@ def _first_line(table: JsonTable) -> str:
     return shown(line[2].decode(errors="backslashreplace")) if line and isinstance(line[2], bytes) else "none"
 
 
-def _known(path: Path, kind: Kind, format_name: Format | None) -> MappedRows:
+def _known(path: Path, kind: Kind, format_name: Format | None, ids: str | None) -> MappedRows:
     table: CsvTable | ParquetTable = ParquetTable(path) if kind == "Parquet" else CsvTable(path)
     for known in KNOWN:
         if known.format == (format_name or known.format) and kind in known.kinds and _fits(table, known):
@@ -87,7 +92,7 @@ def _known(path: Path, kind: Kind, format_name: Format | None) -> MappedRows:
                 table = CsvTable(path, columns=known.shop_map.csv.columns)
             else:
                 _check_columns(path, table.columns, known.columns, known.format)
-            return MappedRows(table, known.shop_map, whole_ids=True, adapt=known.adapt, period=known.period)
+            return MappedRows(table, known.shop_map, whole_ids=True, adapt=known.adapt, period=known.period, ids=ids)
     if format_name is None:
         every = "; ".join(f"{name}: {NEEDS[name]}" for name in FORMATS)
         raise SettingsError(

@@ -95,8 +95,9 @@ class Ga4Rows:
     format = "ga4"
     kind = JsonTable.kind
 
-    def __init__(self, table: JsonTable) -> None:
-        self._table = table
+    def __init__(self, table: JsonTable, *, ids: str | None = None) -> None:
+        """`ids`: what the event ids of lines without one begin with, instead of the format's name."""
+        self._table, self._ids = table, ids or self.format
         self._parse_us = TimeParser("us", None)
 
     def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
@@ -140,7 +141,7 @@ class Ga4Rows:
         if line.event_time is msgspec.UNSET or line.event_time is None:
             raise UnfitError("bad_time", "event_time: expected RFC 3339 with a zone or milliseconds, got none")
         if line.event_id is msgspec.UNSET:
-            text = b'{"event_id":"ga4-%d",%b' % (number, text[1:])
+            text = b'{"event_id":"%b-%d",%b' % (self._ids.encode(), number, text[1:])
         elif not line.event_id:
             raise UnfitError("missing_event_id", "event_id: expected an id, or no event_id at all, got an empty one")
         else:
@@ -165,7 +166,7 @@ class Ga4Rows:
         parameters = {parameter.key: _value(parameter.value) for parameter in line.event_params}
         user = user_id(_text(line.user_id) or _text(line.user_pseudo_id))
         time_ms = self._parse_us(str(line.event_timestamp))
-        event_id = checked_id("event_id", _text(parameters.get("event_id"))) or f"ga4-{number}"
+        event_id = checked_id("event_id", _text(parameters.get("event_id"))) or f"{self._ids}-{number}"
         event: dict[str, Any] = {
             "event_id": event_id,
             "event_name": name,

@@ -26,6 +26,8 @@ _OF_TOPIC: dict[Role, tuple[str, ...]] = {
 }
 _OF_ITEM = ("item_id", "item_category", "price", "quantity")
 
+_VERDICTS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+
 # Not orjson: each bytes object that it makes and that is kept holds 4 kB of memory (measured), this one's 180 bytes.
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +36,8 @@ class MappedRows:
     """What a map makes of a table.
 
     `whole_ids`: users and items are whole numbers in this format, so that swapped columns show. `adapt` changes the
-    values of a row beforehand. `period`: times outside of it are no times of this format.
+    values of a row beforehand. `period`: times outside of it are no times of this format. `ids`: what the event ids of
+    rows without one begin with, instead of the map's name.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class MappedRows:
         whole_ids: bool = False,
         adapt: Adapt | None = None,
         period: Period | None = None,
+        ids: str | None = None,
     ) -> None:
         self.format, self.kind = shop_map.name, table.kind
         self._table, self._map, self._whole_ids, self._adapt, self._period = table, shop_map, whole_ids, adapt, period
@@ -56,6 +60,11 @@ class MappedRows:
             if len(names) > 1:
                 self._others.append((place, range(len(self.wanted), len(self.wanted) + len(names) - 1)))
                 self.wanted += names[1:]
+        self._labels = range(len(self.wanted), len(self.wanted))
+        if shop_map.labels is not None:
+            self.wanted += filter(None, (shop_map.labels.fraud, shop_map.labels.kind))
+            self._labels = range(self._labels.start, len(self.wanted))
+        self._prefix = f"{shop_map.name if ids is None else ids}-"
         self._notes: list[str] = []
 
     def outcomes(self) -> Iterator[tuple[Row, Outcome]]:
@@ -78,7 +87,7 @@ class MappedRows:
 
     def _maker(self, parse: TimeParser) -> Callable[[Row], Outcome]:
         words, ignored, every = self._map.words, set(self._map.ignore), self._map.every_event
-        whole, texts, prefix = self._whole_ids, self._texts(), f"{self._map.name}-"
+        whole, texts, prefix, labels = self._whole_ids, self._texts(), self._prefix, self._labels
         place = {field: i for i, field in enumerate(self._sources)}
         name_at, time_at, user_at, id_at = (
             place.get(field, -1) for field in ("event_name", "event_time", "user_id", "event_id")
@@ -108,7 +117,8 @@ class MappedRows:
                 _fill(item, of_item, values)
                 if item:
                     event["items"] = [item]
-            return Made(name, ShopEvent(topic, user.encode(), _encode(event), time_ms))
+            label = _label(event_id, *values[labels.start : labels.stop]) if labels else None
+            return Made(name, ShopEvent(topic, user.encode(), _encode(event), time_ms, label))
 
         def make(row: Row) -> Outcome:
             try:
@@ -128,10 +138,15 @@ class MappedRows:
             return self._adapt
         if self._table.is_text and not self._others:
             return _as_they_are
-        others, is_text, names = self._others, self._table.is_text, self.wanted
+        others, is_text, names, labels = self._others, self._table.is_text, self.wanted, self._labels
 
         def texts(values: Sequence[Any]) -> list[str | None]:
-            found = list(values) if is_text else [text_of(name, v) for name, v in zip(names, values, strict=True)]
+            found = list(values)
+            if not is_text:
+                for place in labels:  # the only fields that JSON may say true of
+                    if isinstance(found[place], bool):
+                        found[place] = str(found[place])
+                found = [text_of(name, v) for name, v in zip(names, found, strict=True)]
             for place, stand_ins in others:
                 if not found[place]:
                     found[place] = next((found[other] for other in stand_ins if found[other]), None)
@@ -160,6 +175,16 @@ def _fill(into: dict[str, Any], wanted: Sequence[_Field], values: Sequence[str |
         text = values[place]
         if text:
             into[field] = text if check is None else check(text)
+
+
+def _label(event_id: str, fraud: str | None, kind: str | None = None) -> bytes | None:
+    """As the simulator writes them; None where nobody knows."""
+    if not fraud:
+        return None
+    verdict = _VERDICTS.get(fraud.lower())
+    if verdict is None:
+        raise UnfitError("bad_label", f"fraud: expected 1, 0, true, false or nothing, got {shown(fraud)}")
+    return _encode({"event_id": event_id, "fraud": verdict and (kind or True)})
 
 
 def _unknown(word: str, words: Any) -> Unfit:

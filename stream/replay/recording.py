@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import nsmallest
 from operator import attrgetter
 from pathlib import Path
@@ -16,8 +16,14 @@ from stream.replay.tally import Refuse, Rows, Tally, events, uncounted
 from stream.replay.time_order import RUN_BYTES, Say, by_time
 from stream.shop_event import ShopEvent
 
+_LOOKED_EVERY = 1 << 14  # events
+
 
 def _silent(_: str) -> None:
+    pass
+
+
+def _ignored(_: int) -> None:
     pass
 
 
@@ -59,21 +65,27 @@ def open_recording(
     folder: Path | None = None,
     say: Say = _silent,
     run_bytes: int = RUN_BYTES,
+    ids: str | None = None,
+    looked: Callable[[int], None] = _ignored,
 ) -> Recording:
     """Read a file once, count what is in it, and put its events in order.
 
     Without format and map, by the shape that the file has. `refuse` is told of each row that is refused. A file that
     neither fits in memory (`run_bytes`) nor is in order is sorted in `folder`, by default where temporary files go.
+    `ids` is as for `open_rows`; `looked` is told now and then of how many events have been looked at.
 
     Raises SettingsError naming the file, what was expected and what was found.
     """
-    rows = open_rows(path, format_name, shop_map)
+    rows = open_rows(path, format_name, shop_map, ids=ids)
     stamp = _stamp(path)
     tallies: list[Tally] = []
 
     def read() -> Iterator[ShopEvent]:
         tallies.append(Tally(refuse))
-        return events(rows, tallies[-1])
+        for number, event in enumerate(events(rows, tallies[-1])):
+            yield event
+            if number % _LOOKED_EVERY == 0:
+                looked(number)
 
     ordered = by_time(read, folder=folder, say=say, run_bytes=run_bytes)
     return Recording(path, rows.format, tallies[-1], rows, ordered, stamp)

@@ -56,6 +56,13 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         }
 
 
+class LabelColumns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a recording says what was fraud. Labels are for training, and part of no event."""
+
+    fraud: Annotated[str, Meta(min_length=1)]  # a column of 1 and 0, or true and false; empty: nobody knows
+    kind: Annotated[str, Meta(min_length=1)] | None = None  # a column that names the kind of fraud, where it is one
+
+
 class CsvLayout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a CSV file is written."""
 
@@ -75,6 +82,7 @@ class ShopMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     time_format: str = "rfc3339"
     time_zone: str | None = None  # of times that carry none
     csv: CsvLayout = CsvLayout()
+    labels: LabelColumns | None = None
 
     @property
     def words(self) -> Mapping[str, str]:

@@ -13,7 +13,8 @@ from stream.features import PART_CLASSES, PARTS
 from stream.model import BehaviourLSTM
 from stream.scorer import Scorer
 from stream.training import dataset
-from stream.training.dataset import Bools, Examples
+from stream.training.dataset import Examples
+from stream.training.runs import Bools
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -22,9 +22,10 @@ from stream import anomaly, model_file
 from stream.features import Statistics
 from stream.model import BehaviourLSTM, Sizes
 from stream.simulator import scenario
-from stream.simulator.simulate import simulate
-from stream.training import dataset, evaluation
-from stream.training.dataset import Chunk, Examples, Runs
+from stream.training import dataset, evaluation, sources
+from stream.training.dataset import Chunk, Examples
+from stream.training.gathering import gather
+from stream.training.runs import Runs
 
 Say = Callable[[str], None]
 
@@ -56,22 +57,18 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 def simulated(recipe: Recipe) -> tuple[Runs, Runs]:
     """(training, validation) runs. Whole shops go to one side, so validation is on prices that training never saw."""
     normal, end_ms = scenario.honest_and_orderly(scenario.load()), START_MS + recipe.days * _DAY_MS
+    first = _SHOPS_MAX * recipe.seed  # recipes of two seeds have no shop in common
     shops = [
-        # Recipes of two seeds have no shop in common.
-        dataset.runs(
-            simulate(normal, seed=_SHOPS_MAX * recipe.seed + n, users=recipe.users, start_ms=START_MS, end_ms=end_ms)
-        )
+        sources.simulated(normal, seed=first + n, users=recipe.users, start_ms=START_MS, end_ms=end_ms)
         for n in range(recipe.shops)
     ]
     kept = max(1, round(_VALIDATION_SHARE * recipe.shops))
-    return Runs.concat(shops[kept:]), Runs.concat(shops[:kept])
+    return gather(shops[kept:]).runs, gather(shops[:kept]).runs
 
 
-def examples(recipe: Recipe, runs: Runs, statistics: Statistics, sizes: Sizes) -> Examples:
+def examples(runs: Runs, statistics: Statistics, sizes: Sizes) -> Examples:
     """What `dataset.examples` makes of one of the two parts of `simulated`."""
-    return dataset.examples(
-        runs, statistics, horizons_secs=sizes.horizons_secs, end_ms=START_MS + recipe.days * _DAY_MS
-    )
+    return dataset.examples(runs, statistics, horizons_secs=sizes.horizons_secs)
 
 
 def train(training: Examples, sizes: Sizes, recipe: Recipe, say: Say = lambda line: None) -> BehaviourLSTM:
@@ -154,7 +151,7 @@ def main(out: Path, hidden: int, **numbers: int) -> None:
     recipe, sizes = Recipe(**numbers), Sizes(hidden=hidden)
     runs = simulated(recipe)
     statistics = dataset.statistics(runs[0])
-    training, validation = (examples(recipe, part, statistics, sizes) for part in runs)
+    training, validation = (examples(part, statistics, sizes) for part in runs)
     click.echo(f"{len(training)} events of {len(training.counts)} users, {len(validation)} more for validation")
     model = train(training, sizes, recipe, click.echo)
     with _reproducible(recipe.seed):

@@ -7,6 +7,7 @@ from stream.simulator.simulate import simulate
 from stream.training import dataset, evaluation, train
 from stream.training.dataset import Examples
 from stream.training.evaluation import Baseline, figures, log_loss, roc_auc
+from tests.training.shops import gathered
 
 NORMAL = scenario.honest_and_orderly(scenario.load())
 
@@ -16,8 +17,8 @@ SIZES = Sizes(hidden=8)
 @pytest.fixture(scope="module")
 def some() -> Examples:
     end_ms = train.START_MS + 3 * 86_400_000
-    runs = dataset.runs(simulate(NORMAL, seed=2, users=150, start_ms=train.START_MS, end_ms=end_ms))
-    return dataset.examples(runs, dataset.statistics(runs), horizons_secs=SIZES.horizons_secs, end_ms=end_ms)
+    runs = gathered(simulate(NORMAL, seed=2, users=150, start_ms=train.START_MS, end_ms=end_ms), end_ms=end_ms).runs
+    return dataset.examples(runs, dataset.statistics(runs), horizons_secs=SIZES.horizons_secs)
 
 
 def test_roc_auc_is_the_share_of_pairs_in_the_right_order_and_a_tie_is_half_a_pair() -> None:

@@ -13,8 +13,10 @@ from stream.model_file import LoadedModel
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import dataset, evaluation, train
-from stream.training.dataset import Examples, Runs
+from stream.training.dataset import Examples
+from stream.training.runs import Runs
 from stream.training.train import Recipe
+from tests.training.shops import gathered
 
 NORMAL = scenario.honest_and_orderly(scenario.load())
 
@@ -30,7 +32,7 @@ Scores = tuple[evaluation.Floats, evaluation.Floats]
 @pytest.fixture(scope="module")
 def tiny() -> Examples:
     training, _ = train.simulated(TINY)
-    return train.examples(TINY, training, dataset.statistics(training), SIZES)
+    return train.examples(training, dataset.statistics(training), SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,10 @@ def shipped() -> LoadedModel:
 def fresh(shipped: LoadedModel) -> Examples:
     """Four weeks of 400 shoppers that no training saw, about 30,000 events."""
     end_ms = train.START_MS + DAYS * 86_400_000
-    runs = dataset.runs(simulate(NORMAL, seed=FRESH_SEED, users=400, start_ms=train.START_MS, end_ms=end_ms))
+    shoppers = simulate(NORMAL, seed=FRESH_SEED, users=400, start_ms=train.START_MS, end_ms=end_ms)
+    runs = gathered(shoppers, end_ms=end_ms).runs
     card = shipped.card
-    return dataset.examples(runs, card.statistics, horizons_secs=card.sizes.horizons_secs, end_ms=end_ms)
+    return dataset.examples(runs, card.statistics, horizons_secs=card.sizes.horizons_secs)
 
 
 @pytest.fixture(scope="module")
