@@ -1,7 +1,8 @@
 """Errors by whose fault they are; each says where, what was expected, what came, what happens next.
 
     BehaviourStreamError
-    ├── SettingsError     the process must not start: settings, model file, topics; exit code 2
+    ├── SettingsError     the process must not start: settings, model file; exit code 2
+    │   └── TopicsError   so must it with these topics (kafka/topics.py, since it holds what is found there)
     ├── BrokerError       the broker is absent, or refuses; exit code 3
     └── StateError        the state of a partition cannot be trusted: stop and restore it; exit code 4
 

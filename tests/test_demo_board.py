@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from stream.commands.demo_board import board, few_words, spark, too_small
+from stream.commands.demo_screen import Screen
 from tests.demo_events import Shop
 
 BOOTS: dict[str, Any] = {"item_id": "sku-0412", "item_category": "boots", "price": 89.9}
@@ -114,3 +115,16 @@ def test_lists_keep_their_place_while_they_fill() -> None:
 
     assert titles(Shop()) == titles(shop())
     assert len(titles(shop())) == 3
+
+
+def test_the_picture_that_is_left_is_the_board_as_it_was_shown_last() -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, color_system=None, force_terminal=False)
+    made, screen = shop(), Screen(console, lambda: None)
+    with console.capture():
+        screen.show(made.state, 310.0, 7)
+        screen.close()
+    made.event("user-after", "purchase", 320, value=5.0, currency="EUR")  # while the worker is stopped
+    made.state.tick(330, 0)
+    with console.capture() as left:
+        screen.leave_a_picture()
+    assert left.get().splitlines() == lines(shop(), 80, 24)

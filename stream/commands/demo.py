@@ -10,7 +10,6 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -133,7 +132,7 @@ def _sum_up(live: Demo, screen: Screen | None, as_json: bool) -> None:
         click.echo(json.dumps(figures(live.state, live.sent)))
         return
     if screen is not None:
-        screen.leave_a_picture(live.state, time.monotonic())
+        screen.leave_a_picture()
     for line in (*sentences(live.state, live.sent), *next_steps()):
         click.echo(line)
 

@@ -60,6 +60,7 @@ class Screen:
         self._console, self._before = console, before
         self._live: Live | None = None
         self._drawn_secs = 0.0
+        self._shown: RenderableType = ""
 
     def add(self, event: Scored) -> None:
         """All that is shown is in the state."""
@@ -72,7 +73,8 @@ class Screen:
             self._before()
             self._live = Live(console=self._console, screen=True, auto_refresh=False)
             self._live.start()
-        self._live.update(self._picture(state, now, lag), refresh=True)
+        self._shown = self._picture(state, now, lag)
+        self._live.update(self._shown, refresh=True)
 
     def close(self) -> None:
         """Back to the terminal's own screen, with its cursor."""
@@ -80,9 +82,9 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def leave_a_picture(self, state: DemoState, now: float) -> None:
-        """Print the last board where it can be scrolled back to."""
-        self._console.print(self._picture(state, now, 0))
+    def leave_a_picture(self) -> None:
+        """Print the board as it was shown last where it can be scrolled back to."""
+        self._console.print(self._shown)
 
     def _picture(self, state: DemoState, now: float, lag: int) -> RenderableType:
         width, height = self._console.size

@@ -33,7 +33,8 @@ def doctor(as_json: bool, strict: bool, timeout_secs: float, **flags: str | None
 
     Settings, brokers, topics, lag, rights, clocks, disk, memory, open files, CPUs, the metrics port, GPU and model. A
     check that fails stops no other. Nothing is changed: no record is left, no running worker is disturbed. To read the
-    broker's clock a batch is sent that it must refuse, which it logs.
+    broker's clock a batch is sent that it must refuse, which it logs. A Kafka that has never had a consumer group makes
+    its internal topics, as it would for a worker.
 
     Exit codes: 0 no error, 1 an error (with --strict: or a warning).
 

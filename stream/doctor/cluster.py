@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
 
 from stream.kafka import inquiry
-from stream.kafka.inquiry import Topic
+from stream.kafka.inquiry import Configs, Topic
+from stream.kafka.topics import admin_of
 from stream.settings import Settings
 
 
@@ -25,8 +24,11 @@ class Cluster:
     configs: Mapping[str, Mapping[str, str]]  # of each topic that lets us see them
     ends: Mapping[tuple[str, int], tuple[int, int]]  # (topic, partition) with a leader -> first and next offset
 
-    def rows_at_most(self, settings: Settings) -> int | None:
-        """Records of the changelog, which has at least one of each user; None where it is not there."""
+    def rows_written(self, settings: Settings) -> int | None:
+        """Rows ever written to the changelog, most of them again; None where it is not there.
+
+        An upper bound of users, and after some weeks far above them: compaction leaves offsets as they are.
+        """
         if settings.changelog_topic not in self.topics:
             return None
         return sum(end - first for (topic, _), (first, end) in self.ends.items() if topic == settings.changelog_topic)
@@ -45,23 +47,10 @@ async def look(settings: Settings, client: AIOKafkaClient) -> Cluster:
     )
 
 
-async def _configs(settings: Settings, topics: Mapping[str, Topic]) -> dict[str, dict[str, str]]:
-    if not topics:
-        return {}
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await admin.start()
-    try:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
-    finally:
-        await admin.close()
-    resources = [resource for answer in answers for resource in answer.to_object()["resources"]]
-    return {
-        resource["resource_name"]: {
-            entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
-        }
-        for resource in resources
-        if not resource["error_code"]
-    }
+async def _configs(settings: Settings, topics: Mapping[str, Topic]) -> dict[str, Mapping[str, str]]:
+    async with admin_of(settings.bootstrap_servers) as admin:
+        told = await inquiry.read_configs(admin, topics)
+    return {name: configs.values for name, configs in told.items() if isinstance(configs, Configs)}
 
 
 async def _ends(settings: Settings, topics: Mapping[str, Topic]) -> dict[tuple[str, int], tuple[int, int]]:

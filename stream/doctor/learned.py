@@ -17,6 +17,7 @@ import msgspec
 
 from stream.doctor.finding import Finding, size
 from stream.errors import SettingsError
+from stream.processes import dying_with_parent
 from stream.settings import Settings, in_force
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 NAME = "gpu, model"  # where neither can be looked at
 _PROGRAM = "import sys; from stream.doctor import learned; learned.main(sys.argv[1])"
+_KILLED_SECS = 1.0  # a process that waits in a broken driver does not end, even by SIGKILL
 
 
 async def look(settings: Settings) -> list[Finding]:
     """Both checks in a child process, which is killed where this is cancelled."""
     wanted = msgspec.json.encode(in_force(settings)).decode()
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PROGRAM, wanted,
+        *dying_with_parent([sys.executable, "-c", _PROGRAM, wanted]),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -38,7 +40,9 @@ async def look(settings: Settings) -> list[Finding]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILLED_SECS):
+                await child.wait()
     if child.returncode:
         last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         found = f"looking at it ended with code {child.returncode}: {last[0]}"
@@ -92,13 +96,13 @@ def check_gpu(settings: Settings) -> list[Finding]:
         gpu = f"{properties.name} with {size(properties.total_memory)}, driver {driver or 'unknown'}; {build}"
         return [Finding("gpu", "ok", f"--device={settings.device}: {_runs_on(settings.device)}; {gpu}")]
     if not torch.version.cuda:
-        none = f"no GPU can be used: this build is for CPUs ({build})"
+        none, remedy = f"no GPU can be used: this build is for CPUs ({build})", "install PyTorch built for CUDA"
     elif driver is None:
-        none = f"no GPU: no NVIDIA driver here ({build}, which is fine on a CPU)"
+        none, remedy = f"no GPU: no NVIDIA driver here ({build}, which is fine on a CPU)", "install the driver"
     else:
-        none = f"no GPU can be used, though a driver is there, {driver} ({build})"
+        none, remedy = f"no GPU can be used, though a driver is there, {driver} ({build})", "update the driver"
     if settings.device == "cuda":
-        return [Finding("gpu", "error", f"--device=cuda: {none}", "set --device auto or cpu, or install the driver")]
+        return [Finding("gpu", "error", f"--device=cuda: {none}", f"{remedy}, or set --device auto or cpu")]
     if driver is not None and settings.device == "auto":
         to_do = "if it is meant to be used, update the driver or install a PyTorch built for it; else --device cpu"
         return [Finding("gpu", "warning", f"--device=auto: the LSTM runs on the CPU; {none}", to_do)]

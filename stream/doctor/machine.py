@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import http.client
 import json
 import platform
 import resource
@@ -30,8 +31,9 @@ _WAITING_BYTES = 500
 # RocksDB's write buffer of a partition, full and being written (store.py).
 _WRITE_BUFFERS_BYTES = 2 * (16 << 20)
 _DISK_SPARE_BYTES = 1_000_000_000
-# RocksDB keeps every file of a table open; new ones are of 64 MiB, and there are a few more of each partition.
-_TABLE_BYTES = 64 << 20
+# RocksDB keeps every file of a table open; new ones are of 64 MiB, rows of so many users, and there are a few more of
+# each partition.
+_USERS_PER_TABLE = 60_000
 _FILES_PER_PARTITION = 20
 _OTHER_FILES = 100  # libraries, sockets to brokers, a scraper's
 _ANSWER_SECS = 2.0  # of whoever has the metrics port
@@ -41,11 +43,12 @@ class Need(NamedTuple):
     """What is known of the work of one worker that has it all to itself."""
 
     partitions: int
-    rows_at_most: int | None  # records of the changelog; None: not known
+    # To the changelog; None: not known. Users are at most as many, and may be a thousandth: it decides nothing.
+    rows_written: int | None
 
 
 def check_disk(settings: Settings, need: Need) -> list[Finding]:
-    """Whether the folder can be written, by a file without a name, and whether there is room for its rows."""
+    """Whether the folder can be written, by a file without a name, and whether there is any room."""
     folder = settings.data_dir.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     what = f"{settings.data_dir}" if there == folder else f"{settings.data_dir} (to be made in {there})"
@@ -58,9 +61,8 @@ def check_disk(settings: Settings, need: Need) -> list[Finding]:
     if _is_locked(folder / "worker.lock"):
         what += ", in use by a worker"
     free = shutil.disk_usage(there).free
-    needed = (need.rows_at_most or 0) * _ROW_BYTES
-    found = f"{what}: {size(free)} free; 1.1 kB a user: {_users(need, needed)}"
-    if free < needed + _DISK_SPARE_BYTES:
+    found = f"{what}: {size(free)} free; 1.1 kB a user: {_users(need)}"
+    if free < _DISK_SPARE_BYTES:
         return [Finding("disk", "warning", found, "make room, or set --data-dir to a larger disk")]
     return [Finding("disk", "ok", found)]
 
@@ -69,26 +71,25 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     """What is available, in the control group too, against an estimate for one worker with all partitions."""
     machine, group = psutil.virtual_memory().available, limits.memory_left()
     available = machine if group is None else min(machine, group)
-    users = (need.rows_at_most or 0) * _ROW_BYTES
     buffers = need.partitions * (3 * settings.buffer_max_events * _WAITING_BYTES + _WRITE_BUFFERS_BYTES)
-    most = _IDLE_BYTES + users + buffers
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')}, and 1.1 kB a user: {_users(need, users)}"
+        f"{plural(need.partitions, 'partition')}, and 1.1 kB a user: {_users(need)}"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]
-    if available < most:
+    if available < _IDLE_BYTES + buffers:
         to_do = "give it more memory, lower --buffer-max-events, or share the partitions among machines"
         return [Finding("memory", "warning", found, to_do)]
     return [Finding("memory", "ok", found)]
 
 
-def _users(need: Need, needed: int) -> str:
-    if need.rows_at_most is None:
+def _users(need: Need) -> str:
+    if need.rows_written is None:
         return "how many there are is not known without the changelog"
-    return f"the changelog has {plural(need.rows_at_most, 'record')}, so {size(needed)} at most"
+    most = size(need.rows_written * _ROW_BYTES)
+    return f"{plural(need.rows_written, 'row')} written so far, most of them again: {most} at the very most"
 
 
 def check_cpu(settings: Settings, need: Need) -> list[Finding]:
@@ -128,13 +129,15 @@ def check_port(settings: Settings, need: Need) -> list[Finding]:
 
 def _health(host: str, port: int) -> dict[str, bool] | None:
     """What a worker's /healthz says; None where it is no worker's."""
+    # Never through http_proxy, whose own machine would be asked.
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=_ANSWER_SECS) as answer:
+        with directly.open(f"http://{host}:{port}/healthz", timeout=_ANSWER_SECS) as answer:
             said = answer.read()
     except urllib.error.HTTPError as error:
         with error:
             said = error.read()  # 503: a worker that is not healthy
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # the last: it answers with other than HTTP
         return None
     try:
         facts = json.loads(said)
@@ -146,12 +149,11 @@ def _health(host: str, port: int) -> dict[str, bool] | None:
 def check_open_files(settings: Settings, need: Need) -> list[Finding]:
     """`ulimit -n` against what RocksDB keeps open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    tables = (need.rows_at_most or 0) * _ROW_BYTES // _TABLE_BYTES
-    needed = _OTHER_FILES + need.partitions * _FILES_PER_PARTITION + tables
-    if soft == resource.RLIM_INFINITY:
-        return [Finding("files", "ok", f"as many open files as it likes; up to about {needed:,} are needed")]
-    found = f"{soft:,} open files allowed; up to about {needed:,} needed with {plural(need.partitions, 'partition')}"
-    if soft < needed:
+    needed = _OTHER_FILES + need.partitions * _FILES_PER_PARTITION
+    allowed = "as many open files as it likes" if soft == resource.RLIM_INFINITY else f"{soft:,} open files allowed"
+    found = f"{allowed}; about {needed:,} needed with {plural(need.partitions, 'partition')}"
+    found += f", and one more for each {_USERS_PER_TABLE:,} users"
+    if soft != resource.RLIM_INFINITY and soft < needed:
         to_do = f"`ulimit -n {needed * 2}`, or LimitNOFILE={needed * 2} in its systemd unit"
         return [Finding("files", "error", found, to_do)]
     return [Finding("files", "ok", found)]

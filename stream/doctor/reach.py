@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import collect_hosts
@@ -55,8 +55,19 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await future
 
 
-async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient | None]:
-    """What is to be said of the brokers, and a client that is connected to them; None where it would not work."""
+class Reached(NamedTuple):
+    """A client that is connected, and the servers through which it is."""
+
+    client: AIOKafkaClient
+    servers: str  # host:port,host:port
+
+
+async def find_broker(settings: Settings) -> tuple[list[Finding], Reached | None]:
+    """What is to be said of the brokers, and the way to them; None where it would not work.
+
+    The way leads only through addresses to which a connection came about. Looking up the name of another may never end,
+    and asyncio would wait for it before the process ends.
+    """
     try:
         hosts = [(host, port) for host, port, _ in collect_hosts(settings.bootstrap_servers, randomize=False)]
     except ValueError as error:
@@ -65,8 +76,9 @@ async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient
     problems = dict(zip(hosts, await asyncio.gather(*(_unreachable(*address) for address in hosts)), strict=True))
     if all(problems.values()):
         return _said_of(problems, "error"), None
+    servers = ",".join(_address(*host) for host, problem in problems.items() if problem is None)
     async with contextlib.AsyncExitStack() as stack:
-        client = AIOKafkaClient(bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_ANSWER_MS)
+        client = AIOKafkaClient(bootstrap_servers=servers, request_timeout_ms=_ANSWER_MS)
         stack.push_async_callback(client.close)
         started = time.monotonic()
         try:
@@ -74,17 +86,21 @@ async def find_broker(settings: Settings) -> tuple[list[Finding], AIOKafkaClient
         except (KafkaError, OSError):
             return _said_of({address: problem or _SILENT for address, problem in problems.items()}, "error"), None
         took_ms = (time.monotonic() - started) * 1000
-        findings = await _of_the_cluster(client, settings.bootstrap_servers, took_ms)
+        findings = await _of_the_cluster(client, servers, took_ms)
         if any(finding.status == "error" for finding in findings):
             return findings, None
         stack.pop_all()
-        return [*_said_of(problems, "warning"), *findings], client
+        return [*_said_of(problems, "warning"), *findings], Reached(client, servers)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"  # IPv6
 
 
 def _said_of(problems: Mapping[tuple[str, int], tuple[str, str] | None], status: Status) -> list[Finding]:
     return [
-        Finding("broker", status, f"{host}:{port} {problem[0]}", problem[1])
-        for (host, port), problem in problems.items()
+        Finding("broker", status, f"{_address(*host)} {problem[0]}", problem[1])
+        for host, problem in problems.items()
         if problem
     ]
 
@@ -98,7 +114,7 @@ async def _of_the_cluster(client: AIOKafkaClient, servers: str, took_ms: float) 
     unreachable = await asyncio.gather(*(_unreachable(broker.host, broker.port) for broker in brokers))
     for broker, problem in zip(brokers, unreachable, strict=True):
         if problem:
-            where = f"broker {broker.nodeId} says that it is at {broker.host}:{broker.port}, which"
+            where = f"broker {broker.nodeId} says that it is at {_address(broker.host, broker.port)}, which"
             to_do = "make that address reachable from here, or correct its advertised.listeners"
             findings.append(Finding("broker", "error", f"{where} {problem[0]}", to_do))
         elif missing := await inquiry.missing_requests(client, broker.nodeId):

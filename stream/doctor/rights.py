@@ -24,12 +24,6 @@ async def check_rights(settings: Settings, cluster: Cluster) -> list[Finding]:
         return [Finding("rights", "error", f"the broker refuses this client: {', '.join(missing)}", to_do)]
     if not cluster.topics:
         return [Finding("rights", "skipped", "no topic is there to ask about")]
-    silent = [name for name, topic in cluster.topics.items() if topic.operations is None]
-    if silent:
-        found = (
-            f"the broker does not say what this client may do with {plural(len(silent), 'topic')} (Kafka before 2.3)"
-        )
-        return [Finding("rights", "skipped", found, "the worker will say so when it starts")]
     found = f"the broker lets this client use {plural(len(cluster.topics), 'topic')}, group {settings.app_id}"
     found += f", transactional ids {' and '.join(ids)}" if ids else ""
     return [Finding("rights", "ok", f"{found}; ids in between, and quotas, cannot be seen")]
@@ -41,8 +35,8 @@ def _of_topics(settings: Settings, cluster: Cluster) -> list[str]:
     needs[settings.changelog_topic] = (Operation.READ, Operation.WRITE)
     missing = []
     for name, operations in needs.items():
-        rights = cluster.topics[name].operations if name in cluster.topics else None
-        if rights is not None:
+        if name in cluster.topics:
+            rights = cluster.topics[name].operations
             # A worker checks the topics' settings before it starts.
             wanted = (*operations, Operation.DESCRIBE_CONFIGS)
             missing += [f"{operation.name} on {name}" for operation in wanted if not allows(rights, operation)]
@@ -54,9 +48,7 @@ async def _of_group(settings: Settings, cluster: Cluster) -> list[str]:
         group = await inquiry.describe_group(cluster.client, settings.app_id)
     except GroupAuthorizationFailedError:
         return [f"DESCRIBE and READ on group {settings.app_id}"]
-    if group.operations is not None and not allows(group.operations, Operation.READ):
-        return [f"READ on group {settings.app_id}"]
-    return []
+    return [] if allows(group.operations, Operation.READ) else [f"READ on group {settings.app_id}"]
 
 
 def _ids_to_ask_for(settings: Settings, cluster: Cluster) -> list[str]:

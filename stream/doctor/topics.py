@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from stream.doctor.cluster import Cluster
 from stream.doctor.finding import Finding, plural
 from stream.doctor.limits import cpus
-from stream.errors import SettingsError
 from stream.kafka import topics as topics_module
+from stream.kafka.topics import Problem, TopicsError
 from stream.settings import Settings
 
 _NAMED = 3  # topics or partitions by name; of more, their number
@@ -18,10 +18,11 @@ async def check_topics(settings: Settings, cluster: Cluster) -> list[Finding]:
     """What `behaviour-stream topics --check` says, and what differs from the settings."""
     try:
         reports = await topics_module.check(settings)
-    except SettingsError as error:
-        return list(_refused(str(error).splitlines()))
+    except TopicsError as error:
+        return list(_refused(error.problems))
     partitions = next(report.partitions for report in reports if report.topic == settings.clicks_topic)
-    same = f"all 7 are there, with {plural(partitions, 'partition')}; {settings.changelog_topic} is compacted"
+    there = f"all {len(reports)} are there, with {plural(partitions, 'partition')}"
+    same = f"{there}; {settings.changelog_topic} is compacted"
     different = sorted({difference for report in reports for difference in report.differences})
     if not different:
         return [Finding("topics", "ok", same)]
@@ -29,12 +30,11 @@ async def check_topics(settings: Settings, cluster: Cluster) -> list[Finding]:
     return [Finding("topics", "ok", same), Finding("topics", "warning", "; ".join(different), to_do)]
 
 
-def _refused(problems: Iterable[str]) -> Iterator[Finding]:
-    """Each line is a problem and, after its last semicolon, what to do; those with one thing to do are one finding."""
+def _refused(problems: Sequence[Problem]) -> Iterator[Finding]:
+    """Those with the same thing to do are one finding."""
     by_remedy: dict[str, list[str]] = {}
     for problem in problems:
-        found, _, to_do = problem.rpartition("; ")
-        by_remedy.setdefault(to_do, []).append(found)
+        by_remedy.setdefault(problem.remedy, []).append(problem.found)
     for remedy, several in by_remedy.items():
         yield Finding("topics", "error", "; ".join(several), remedy)
 

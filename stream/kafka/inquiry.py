@@ -1,14 +1,16 @@
-"""What a broker tells of itself and of our rights, by requests that change nothing."""
+"""What a broker tells of itself, of topics and of our rights, by requests that change nothing of ours."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidTransactionTimeout,
@@ -53,7 +55,7 @@ _NEEDED: Sequence[tuple[type[Request[Any]], int]] = (
 
 _GROUP, _TRANSACTION = 0, 1  # kinds of coordinators
 _SETTLE_SECS, _RETRY_SECS = 5.0, 0.2  # a broker makes its topic of groups when it is first asked for one
-_NOT_SAID = -(2**31)  # rights, from a broker that was not asked for them
+_TOPIC_CONFIG = 1  # config_source of a setting that is the topic's own (DescribeConfigs)
 _NEVER_MS = 2**50  # a timestamp that no broker's limit takes: 35,000 years on
 
 _NOBODY = b"\xfedoctor"  # in no UTF-8 text, so no user's key
@@ -84,10 +86,10 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that is there; `operations` are our rights, None where the broker does not say."""
+    """A topic that is there; `operations` are our rights."""
 
     partitions: tuple[Partition, ...]
-    operations: int | None
+    operations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,14 @@ class Group:
     """A consumer group; `operations` as of a topic."""
 
     members: int
-    operations: int | None
+    operations: int
+
+
+class Configs(NamedTuple):
+    """The settings of a topic, and the names of those that are set on the topic itself."""
+
+    values: Mapping[str, str]
+    own: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +133,32 @@ async def describe_topics(client: AIOKafkaClient, names: Iterable[str]) -> dict[
     found = {}
     for topic in answer.to_object()["topics"]:
         if topic["error_code"] == NoError.errno or topic["partitions"]:
-            said = topic["operations"]
             partitions = sorted(topic["partitions"], key=lambda partition: int(partition["partition"]))
             found[topic["topic"]] = Topic(
                 tuple(
                     Partition(p["partition"], p["leader"], tuple(p["replicas"]), tuple(p["isr"])) for p in partitions
                 ),
-                None if said == _NOT_SAID else said,
+                topic["operations"],
             )
     return found
+
+
+async def read_configs(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Configs | KafkaError]:
+    """The settings of each of these topics, or why the broker does not tell them."""
+    if not names:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    told: dict[str, Configs | KafkaError] = {}
+    for resource in (resource for answer in answers for resource in answer.to_object()["resources"]):
+        name, code, entries = resource["resource_name"], resource["error_code"], resource["config_entries"]
+        if code:
+            told[name] = for_code(code)(f"{name}: {resource['error_message']}")
+            continue
+        told[name] = Configs(
+            {entry["config_names"]: entry["config_value"] for entry in entries},
+            frozenset(entry["config_names"] for entry in entries if entry.get("config_source") == _TOPIC_CONFIG),
+        )
+    return told
 
 
 async def describe_group(client: AIOKafkaClient, name: str) -> Group:
@@ -144,8 +170,7 @@ async def describe_group(client: AIOKafkaClient, name: str) -> Group:
         (group,) = answer.to_object()["groups"]
         if group["error_code"]:
             raise for_code(group["error_code"])()
-        said = group["authorized_operations"]
-        return Group(len(group["members"]), None if said == _NOT_SAID else said)
+        return Group(len(group["members"]), group["authorized_operations"])
 
     return await _settled(ask)
 
@@ -196,35 +221,40 @@ async def read_clock(
 
     The topic must keep timestamps as they are sent, and refuse those more than `after_max_ms` ahead of the broker's
     clock. The batch has timestamps around that limit: which of them are refused tells where the limit is, and so the
-    clock. Nothing is written, since its last record is far beyond any limit, and one that is refused has the whole
-    batch refused. A broker that took it all the same would have deletions of a key that no user has.
-    KafkaError where it tells nothing.
+    clock. Its first timestamp is 1970's: taken alone, it tells that the broker is far behind. A topic may refuse those
+    too that are old, so the limit is above the highest that is taken. KafkaError where none is, which tells nothing.
+
+    Nothing is written, since the last record is far beyond any limit, and one that is refused has the whole batch
+    refused. A broker that took it all the same would have deletions of a key that no user has.
     """
-    last = len(_AHEAD_MS)
 
     async def ask() -> ClockReading:
         batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
         before_ms = _now_ms()
-        for number, ahead_ms in enumerate(_AHEAD_MS):
-            batch.append(number, before_ms + after_max_ms + ahead_ms, _NOBODY, None, [])
-        batch.append(last, before_ms + _NEVER_MS, _NOBODY, None, [])
+        limit_ms = before_ms + after_max_ms  # were its clock ours
+        times_ms = (0, *(limit_ms + ahead_ms for ahead_ms in _AHEAD_MS), before_ms + _NEVER_MS)
+        for number, time_ms in enumerate(times_ms):
+            batch.append(number, time_ms, _NOBODY, None, [])
         answer = await client.send(leader, ProduceAndBeToldErrors(topic, partition, bytes(batch.build())))
         took_ms = _now_ms() - before_ms
         ((_, ((_, code, _, _, _, errors, _),)),) = answer.topics
         if not code:
             raise KafkaError(f"it took timestamps that it was to refuse, as deletions of the key {_NOBODY!r}")
         refused = {number for number, _ in errors}
-        if last not in refused:
+        if len(times_ms) - 1 not in refused:
             raise for_code(code)()
-        taken = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS) if number not in refused)
-        above = (ahead_ms for number, ahead_ms in enumerate(_AHEAD_MS) if number in refused)
+        taken = [time_ms for number, time_ms in enumerate(times_ms) if number not in refused]
+        if not taken:
+            raise KafkaError("it refuses every timestamp")
+        highest_ms = max(taken)  # those that are refused below it are too old for the topic
+        above_ms = min(time_ms for time_ms in times_ms if time_ms > highest_ms)
         # Its clock stood there at some moment between our question and its answer.
-        return ClockReading(max(taken, default=-_NEVER_MS) - took_ms, min(above, default=_NEVER_MS))
+        return ClockReading(highest_ms - took_ms - limit_ms, above_ms - limit_ms)
 
     return await _settled(ask)
 
 
-# By 10 ms near nothing, by 50 to two seconds, then by a tenth of each to 12 days.
+# By 10 ms near nothing, by 50 to two seconds, then by a tenth of each to 13 days.
 _STEPS_MS = (*range(0, 200, 10), *range(200, 2_000, 50), *(int(2_000 * 1.1**n) for n in range(140)))
 _AHEAD_MS = tuple(sorted({sign * step for step in _STEPS_MS for sign in (-1, 1)}))
 

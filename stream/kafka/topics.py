@@ -11,15 +11,16 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from math import inf
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from stream.errors import BrokerError, SettingsError
+from stream.kafka.inquiry import Configs, read_configs
 from stream.settings import Settings
 
 # The active segment is never compacted, and a restore reads it whole. Kafka's 1 GiB would be about 1.3 million rows of
@@ -31,7 +32,6 @@ _CREATED_TIMEOUT_SECS = 30.0  # until every broker of a cluster knows a new topi
 _RETRY_SECS = 0.2  # between two questions
 _ATTEMPT_TIMEOUT_MS = 5_000  # of a port that accepts and then says nothing
 _SAY_INTERVAL_SECS = 10.0
-_TOPIC_CONFIG = 1  # config_source of a setting that is the topic's own (DescribeConfigs)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,39 +50,50 @@ class TopicReport:
         return "; ".join([head, *self.differences])
 
 
+class Problem(NamedTuple):
+    """Why it would not be right to start, and what to do about it: empty where the broker alone knows."""
+
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, self))
+
+
+class TopicsError(SettingsError):
+    """Topics with which it would not be right to start: a problem a line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Found:
     """A topic as the broker describes it."""
 
     partitions: int
     replication_factor: int
-    configs: Mapping[str, str]
-    own: frozenset[str]  # names of the configs that are set on the topic itself
+    configs: Configs
 
 
 async def ensure(settings: Settings) -> list[TopicReport]:
     """Create the topics that are missing, then check all.
 
-    SettingsError lists every problem, one a line, before anything is created that could not be right.
+    TopicsError lists every problem, before anything is created that could not be right.
     """
-    async with _admin(settings.bootstrap_servers) as admin:
+    async with admin_of(settings.bootstrap_servers) as admin:
         wanted = _wanted(settings)
         found = await _find(admin, wanted)
         missing = [topic for name, topic in wanted.items() if name not in found]
         _refuse([*_count_problems(settings, found, to_create=missing), *_topic_problems(settings, found)])
         created = await _create(admin, missing)
-        deadline = time.monotonic() + _CREATED_TIMEOUT_SECS
-        while len(found := await _find(admin, wanted)) < len(wanted):
-            if time.monotonic() > deadline:
-                absent = ", ".join(wanted.keys() - found.keys())
-                raise BrokerError(f"broker {settings.bootstrap_servers}: created, yet still not there: {absent}")
-            await asyncio.sleep(_RETRY_SECS)
-        return _checked(settings, wanted, found, created)
+        return _checked(settings, wanted, await _find_all(admin, wanted), created)
 
 
 async def check(settings: Settings) -> list[TopicReport]:
     """As `ensure`, but a missing topic is a problem too."""
-    async with _admin(settings.bootstrap_servers) as admin:
+    async with admin_of(settings.bootstrap_servers) as admin:
         wanted = _wanted(settings)
         return _checked(settings, wanted, await _find(admin, wanted), created=frozenset())
 
@@ -104,15 +115,21 @@ async def source_partitions(settings: Settings) -> int:
 
 
 async def ensure_beside(settings: Settings, name: str) -> None:
-    """Create a topic of that name, partitioned and kept as the source topics are, unless it is there."""
-    async with _admin(settings.bootstrap_servers) as admin:
-        wanted = _wanted(settings)[settings.source_topics[0]]
-        found = await _find(admin, {name: wanted, wanted.name: wanted})
-        if name not in found and wanted.name in found:
-            like = found[wanted.name]
-            await _create(
-                admin, [NewTopic(name, like.partitions, like.replication_factor, topic_configs=wanted.topic_configs)]
-            )
+    """Create a topic of that name, with the partitions, replicas and settings of the clicks topic, unless it is there.
+
+    TopicsError where the clicks topic is missing too.
+    """
+    async with admin_of(settings.bootstrap_servers) as admin:
+        clicks = settings.clicks_topic
+        found = await _find(admin, (name, clicks))
+        if name in found:
+            return
+        if clicks not in found:
+            raise TopicsError([_missing(clicks)])
+        like = found[clicks]
+        configs = {config: like.configs.values[config] for config in _wanted(settings)[clicks].topic_configs}
+        await _create(admin, [NewTopic(name, like.partitions, like.replication_factor, topic_configs=configs)])
+        await _find_all(admin, (name,))
 
 
 async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, say: Callable[[str], None]) -> None:
@@ -151,7 +168,7 @@ def _wanted(settings: Settings) -> dict[str, NewTopic]:
 def _checked(
     settings: Settings, wanted: Mapping[str, NewTopic], found: Mapping[str, _Found], created: frozenset[str]
 ) -> list[TopicReport]:
-    absent = [f"{name}: missing; `behaviour-stream topics` creates it" for name in wanted if name not in found]
+    absent = [_missing(name) for name in wanted if name not in found]
     _refuse([*absent, *_count_problems(settings, found, to_create=[]), *_topic_problems(settings, found)])
     reports = []
     for name, topic in wanted.items():
@@ -160,7 +177,11 @@ def _checked(
     return reports
 
 
-def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[str]:
+def _missing(name: str) -> Problem:
+    return Problem(f"{name}: missing", "`behaviour-stream topics` creates it")
+
+
+def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[Problem]:
     """One user's events, state and scores share a partition number; dead letters need not."""
     counts = {topic.name: topic.num_partitions for topic in to_create} | {n: f.partitions for n, f in found.items()}
     counts.pop(settings.dead_letters_topic, None)
@@ -168,25 +189,25 @@ def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: 
         new = {topic.name for topic in to_create}
         each = ", ".join(f"{n} {'would get' if n in new else 'has'} {count}" for n, count in counts.items())
         remedy = "set --partitions to what the others have, or " if new else ""
-        yield (
-            f"partition counts must be equal, or a user's events would go to different workers: {each}; {remedy}delete "
-            "and recreate those that differ (adding partitions would part users from their state)"
+        yield Problem(
+            f"partition counts must be equal, or a user's events would go to different workers: {each}",
+            f"{remedy}delete and recreate those that differ (adding partitions would part users from their state)",
         )
 
 
-def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator[str]:
+def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator[Problem]:
     for name, topic in found.items():
-        policy = topic.configs["cleanup.policy"]
+        policy = topic.configs.values["cleanup.policy"]
         if name == settings.changelog_topic and policy != "compact":
-            yield (
-                f"{name}: cleanup.policy must be compact, or the rows of quiet users are deleted, is {policy}; "
-                f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact"
+            yield Problem(
+                f"{name}: cleanup.policy must be compact, or the rows of quiet users are deleted, is {policy}",
+                f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact",
             )
-        least = int(topic.configs["min.insync.replicas"])
-        if least > topic.replication_factor:
-            yield (
-                f"{name}: min.insync.replicas={least} with {topic.replication_factor} replicas: no record could be "
-                "acknowledged; lower it, or add replicas"
+        least, replicas = int(topic.configs.values["min.insync.replicas"]), topic.replication_factor
+        if least > replicas:
+            yield Problem(
+                f"{name}: min.insync.replicas={least} with {replicas} replicas: no record could be acknowledged",
+                "lower it, or add replicas",
             )
 
 
@@ -194,19 +215,20 @@ def _differences(topic: NewTopic, found: _Found) -> Iterator[str]:
     asked = {"partitions": topic.num_partitions, "replicas": topic.replication_factor}
     there = {"partitions": found.partitions, "replicas": found.replication_factor}
     for name, value in (asked | topic.topic_configs).items():
-        if (is_now := (there | dict(found.configs))[name]) != value:
+        if (is_now := (there | dict(found.configs.values))[name]) != value:
             yield f"{name} is {is_now}, asked for {value}"
-    if "max.message.bytes" in found.own:
-        yield f"max.message.bytes is {found.configs['max.message.bytes']}, asked for the broker's default"
+    if "max.message.bytes" in found.configs.own:
+        yield f"max.message.bytes is {found.configs.values['max.message.bytes']}, asked for the broker's default"
 
 
-def _refuse(problems: list[str]) -> None:
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise TopicsError(problems)
 
 
 @contextlib.asynccontextmanager
-async def _admin(bootstrap_servers: str, timeout_ms: int = _REQUEST_TIMEOUT_MS) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_of(bootstrap_servers: str, timeout_ms: int = _REQUEST_TIMEOUT_MS) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client. BrokerError for what it raises inside, SettingsError for an address that is none."""
     try:
         collect_hosts(bootstrap_servers)
     except ValueError as error:
@@ -221,27 +243,29 @@ async def _admin(bootstrap_servers: str, timeout_ms: int = _REQUEST_TIMEOUT_MS) 
         await admin.close()
 
 
-async def _find(admin: AIOKafkaAdminClient, wanted: Mapping[str, NewTopic]) -> dict[str, _Found]:
-    """The wanted topics that are there, and known to the brokers that were asked."""
+async def _find(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, _Found]:
+    """Those of these topics that are there, and known to the brokers that were asked."""
     # All topics, then ours: to ask for one by name would create it where the broker does that by itself.
     described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
-    there = [name for name in wanted if described.get(name)]
-    if not there:
-        return {}
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in there])
     found = {}
-    for resource in (resource for answer in answers for resource in answer.to_object()["resources"]):
-        name, code, entries = resource["resource_name"], resource["error_code"], resource["config_entries"]
-        if code == UnknownTopicOrPartitionError.errno:
+    for name, told in (await read_configs(admin, [name for name in names if described.get(name)])).items():
+        if isinstance(told, UnknownTopicOrPartitionError):
             continue  # the broker that was asked does not know it yet
-        if code:
-            raise for_code(code)(f"{name}: {resource['error_message']}")
-        found[name] = _Found(
-            partitions=len(described[name]),
-            replication_factor=min(len(partition["replicas"]) for partition in described[name]),
-            configs={entry["config_names"]: entry["config_value"] for entry in entries},
-            own=frozenset(entry["config_names"] for entry in entries if entry.get("config_source") == _TOPIC_CONFIG),
-        )
+        if isinstance(told, KafkaError):
+            raise told
+        replicas = min(len(partition["replicas"]) for partition in described[name])
+        found[name] = _Found(len(described[name]), replicas, told)
+    return found
+
+
+async def _find_all(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, _Found]:
+    """All of these topics, once the brokers know them: they have been created."""
+    deadline = time.monotonic() + _CREATED_TIMEOUT_SECS
+    while len(found := await _find(admin, names)) < len(names):
+        if time.monotonic() > deadline:
+            absent = ", ".join(name for name in names if name not in found)
+            raise KafkaError(f"created, yet still not there: {absent}")
+        await asyncio.sleep(_RETRY_SECS)
     return found
 
 
@@ -253,7 +277,8 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[NewTopic]) -> frozen
     refused = [(name, code, text) for name, code, text in errors if code not in (0, TopicAlreadyExistsError.errno)]
     if busy := [for_code(code)(f"{name}: {text}") for name, code, text in refused if for_code(code).retriable]:
         raise busy[0]
-    _refuse([f"{name}: the broker refuses to create it: {text or for_code(code)}" for name, code, text in refused])
+    why = {name: text or for_code(code).__name__ for name, code, text in refused}
+    _refuse([Problem(f"{name}: the broker refuses to create it: {text}", "") for name, text in why.items()])
     return frozenset(name for name, code, _ in errors if not code)
 
 
@@ -263,7 +288,7 @@ async def _unreachable(bootstrap_servers: str, timeout_ms: int) -> str | None:
     level = library.level
     library.setLevel(logging.CRITICAL + 1)  # it would say at every attempt what `wait_for_broker` says at intervals
     try:
-        async with _admin(bootstrap_servers, timeout_ms) as admin:
+        async with admin_of(bootstrap_servers, timeout_ms) as admin:
             await admin.describe_cluster()
             return None
     except BrokerError as error:

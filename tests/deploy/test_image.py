@@ -104,7 +104,7 @@ def test_it_starts_the_worker_and_stops_it_with_the_signal_that_it_awaits() -> N
 
 
 @pytest.mark.parametrize("healthy", [True, False])
-def test_the_health_check_asks_the_worker_and_believes_it(healthy: bool) -> None:
+def test_the_health_check_asks_the_worker_itself_and_believes_it(healthy: bool) -> None:
     program, *arguments = json.loads(_last("HEALTHCHECK").partition(" CMD ")[2])
     assert program == "python"
     port = load(environ={}).metrics_port
@@ -112,7 +112,8 @@ def test_the_health_check_asks_the_worker_and_believes_it(healthy: bool) -> None
     try:
         here = [argument.replace(f":{port}/", f":{server.port}/") for argument in arguments]
         assert here != arguments
-        done = subprocess.run([sys.executable, *here], capture_output=True, check=False, timeout=30)
+        proxy = {"http_proxy": "http://127.0.0.1:1"}  # as Docker hands it to containers; nobody is there
+        done = subprocess.run([sys.executable, *here], env=proxy, capture_output=True, check=False, timeout=30)
     finally:
         server.close()
     assert (done.returncode == 0) == healthy
@@ -136,6 +137,15 @@ def test_the_build_argument_picks_the_torch(tmp_path: Path, torch: str, code: in
     else:
         rest = ["-c", "deploy/constraints.txt", "-r", "pyproject.toml"]
         assert ast.literal_eval(done.stdout) == ["pip", "install", *flags, *rest]
+
+
+def test_the_cache_of_the_build_is_where_uv_looks_for_it_and_in_nobody_s_home() -> None:
+    (cache,) = re.findall(r"UV_CACHE_DIR=(\S+)", " ".join(_all("ENV")))
+    mounts = re.findall(r"--mount=type=cache,target=(\S+)", " ".join(_all("RUN")))
+    assert mounts == [cache] * sum("uv pip" in rest for rest in _all("RUN"))
+    assert PurePosixPath(cache).is_absolute()
+    assert PurePosixPath(cache).parts[1] not in {"root", "home"}
+    assert "UV_CACHE_DIR" not in image_environment()  # of the build alone
 
 
 def test_constraints_pin_what_the_build_installs_first() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
@@ -25,7 +27,7 @@ from stream.doctor.examine import examine
 from stream.doctor.finding import Finding, is_ok
 from stream.doctor.reach import find_broker
 from stream.doctor.topics import check_durability, check_partitions, check_topics
-from stream.kafka import inquiry
+from stream.kafka import inquiry, wire
 from stream.kafka import topics as topics_module
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.inquiry import ClockReading, Partition, Topic
@@ -117,6 +119,61 @@ async def test_without_a_broker_its_checks_are_skipped_and_the_others_are_not(se
     assert named(findings, "disk")[0].status == named(findings, "port")[0].status == "ok"
 
 
+async def test_where_the_broker_tells_nothing_of_topics_the_checks_that_need_it_are_skipped(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> Cluster:
+        raise ClusterAuthorizationFailedError
+
+    monkeypatch.setattr("stream.doctor.examine.look", refused)
+    findings = await examine(settings, [], TIMEOUT_SECS)
+    assert [(finding.name, finding.found) for finding in errors(findings)] == [
+        ("broker", "could not be looked at: ClusterAuthorizationFailedError()")
+    ]
+    skipped = [finding.name for finding in findings if finding.status == "skipped"]
+    assert skipped == ["topics", "durability", "partitions", "waiting", "rights", "clock"]
+
+
+async def test_a_kafka_before_2_3_is_said_to_be_one_and_no_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire._TopicsQuestion, "API_VERSION", 99)  # as new to this broker as ours is to that one
+    findings = await examine(settings, [], TIMEOUT_SECS)
+    assert errors(findings) == []
+    _, old = named(findings, "broker")
+    assert (old.status, old.found) == ("warning", "doctor asks what Kafka 2.3 and newer tell, and this one is older")
+    assert len([finding for finding in findings if finding.status == "skipped"]) == 6
+
+
+async def test_names_whose_look_up_hangs_are_warnings_and_nothing_waits_for_them(
+    settings: Settings, topics: list[TopicReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = [f"hung-{n}.invalid" for n in range(9)]  # several: aiokafka tries its servers in any order
+    look_up, end, asked = socket.getaddrinfo, threading.Event(), list[threading.Thread]()
+
+    def hang(host: Any, *more: Any, **options: Any) -> Any:
+        if host not in hung:
+            return look_up(host, *more, **options)
+        asked.append(threading.current_thread())
+        end.wait(TIMEOUT_SECS)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    servers = ",".join([*(f"{name}:9092" for name in hung), settings.bootstrap_servers])
+    try:
+        findings = await examine(msgspec.structs.replace(settings, bootstrap_servers=servers), [], TIMEOUT_SECS)
+    finally:
+        end.set()
+    assert errors(findings) == []
+    *warnings, ok = named(findings, "broker")
+    assert ok.status == "ok"
+    assert {finding.status for finding in warnings} == {"warning"}
+    said = [finding.found for finding in warnings]
+    assert said == [f"{name}:9092 does not answer: no connection in 4 s" for name in hung]
+    # Python waits at its end for the threads in which asyncio looks names up, which are no daemons.
+    assert [thread.daemon for thread in asked] == [True] * len(hung)
+
+
 async def test_what_takes_too_long_is_an_error_of_its_own(settings: Settings, topics: list[TopicReport]) -> None:
     started = time.monotonic()
     findings = await examine(settings, [], 0.001)
@@ -128,8 +185,8 @@ async def test_what_takes_too_long_is_an_error_of_its_own(settings: Settings, to
 
 
 async def broker_errors(servers: str) -> list[str]:
-    findings, client = await find_broker(msgspec.structs.replace(Settings(), bootstrap_servers=servers))
-    assert client is None
+    findings, reached = await find_broker(msgspec.structs.replace(Settings(), bootstrap_servers=servers))
+    assert reached is None
     assert all(finding.status == "error" and finding.to_do for finding in findings)
     return [finding.found for finding in findings]
 
@@ -166,9 +223,10 @@ async def test_what_is_no_kafka_broker_is_said_to_be_none() -> None:
 
 async def test_one_broker_of_two_that_does_not_answer_is_a_warning(settings: Settings) -> None:
     servers = f"kafka.invalid:9092,{settings.bootstrap_servers}"
-    findings, client = await find_broker(msgspec.structs.replace(settings, bootstrap_servers=servers))
-    assert client is not None
-    await client.close()
+    findings, reached = await find_broker(msgspec.structs.replace(settings, bootstrap_servers=servers))
+    assert reached is not None
+    await reached.client.close()
+    assert reached.servers == settings.bootstrap_servers
     assert [finding.status for finding in findings] == ["warning", "ok"]
     assert "1 broker, controller is 1" in findings[1].found
 
@@ -178,8 +236,8 @@ async def test_a_broker_that_sends_us_to_an_address_where_it_is_not_is_an_error(
     elsewhere = {"advertised.listeners": "PLAINTEXT://kafka.invalid:9092"}
     with EmbeddedBroker(tmp_path, properties=elsewhere) as broker:
         settings = msgspec.structs.replace(Settings(), bootstrap_servers=broker.bootstrap_servers)
-        findings, client = await find_broker(settings)
-    assert client is None
+        findings, reached = await find_broker(settings)
+    assert reached is None
     (wrong,) = errors(findings)
     assert "broker 1 says that it is at kafka.invalid:9092" in wrong.found
     assert "advertised.listeners" in wrong.to_do
@@ -209,6 +267,7 @@ async def test_unequal_partitions_and_a_changelog_that_is_not_compacted_are_erro
     findings = errors(await check_topics(settings, await cluster.look(settings, client)))
     assert len(findings) == 2
     assert f"{settings.purchases_topic} has 3" in findings[0].found
+    assert findings[0].to_do.startswith("delete and recreate those that differ")
     assert "cleanup.policy must be compact" in findings[1].found
     assert "--add-config cleanup.policy=compact" in findings[1].to_do
 
@@ -226,7 +285,7 @@ def seen(brokers: int, partition: Partition, least: int) -> Cluster:
     """Brokers with a topic of one partition."""
     name = Settings().clicks_topic
     configs = {name: {"min.insync.replicas": str(least)}}
-    return Cluster(AIOKafkaClient, brokers, {name: Topic((partition,), None)}, configs, {})
+    return Cluster(AIOKafkaClient, brokers, {name: Topic((partition,), 0)}, configs, {})
 
 
 @pytest.mark.parametrize(
@@ -461,6 +520,25 @@ async def test_a_clock_beyond_all_that_was_asked_for_is_an_error_with_the_least_
     assert finding.status == "error"
     assert "broker 1 is at least 1,1" in finding.found  # 13 days in seconds
     assert "s behind this machine" in finding.found
+
+
+async def test_the_clock_is_read_from_a_changelog_that_refuses_old_timestamps_too(
+    settings: Settings, topics: list[TopicReport], client: AIOKafkaClient
+) -> None:
+    hour_ms = 3_600_000
+    own = {"cleanup_policy": "compact", "message_timestamp_before_max_ms": str(hour_ms)}
+    await configure(settings, settings.changelog_topic, **own)
+    (finding,) = await clock.check_clock(settings, await cluster.look(settings, client))
+    assert finding.status == "ok"
+    assert "broker 1 is 0." in finding.found
+    leader = client.get_random_node()
+    for shift_ms in (5_000, -90_000):
+        reading = await inquiry.read_clock(client, settings.changelog_topic, 0, leader, hour_ms + shift_ms)
+        assert reading.least_ms <= -shift_ms <= reading.most_ms
+        assert reading.most_ms - reading.least_ms < 15_000
+    with pytest.raises(KafkaError, match="it refuses every timestamp"):  # a clock a year behind takes none of them
+        await inquiry.read_clock(client, settings.changelog_topic, 0, leader, hour_ms + 365 * 24 * hour_ms)
+    assert set((await ends(settings, [settings.changelog_topic])).values()) == {0}
 
 
 async def test_where_the_clock_cannot_be_read_records_of_the_future_are_looked_for(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 
@@ -14,6 +19,7 @@ from stream import model_file
 from stream.doctor import learned
 from stream.doctor.finding import Finding
 from stream.settings import Settings
+from tests.running import lives
 
 
 def one(findings: list[Finding], name: str) -> Finding:
@@ -35,6 +41,51 @@ async def test_a_child_that_cannot_look_says_the_last_line_of_why() -> None:
     assert finding.status == "error"
     assert "ended with code 1" in finding.found
     assert "ValidationError" in finding.found
+
+
+def test_a_child_that_hangs_ends_with_its_parent_even_by_sigkill() -> None:
+    hanging = "import time; time.sleep(600)"
+    program = "import asyncio; from stream.doctor import learned; from stream.settings import Settings; "
+    program += f"learned._PROGRAM = {hanging!r}; asyncio.run(learned.look(Settings()))"
+    with subprocess.Popen([sys.executable, "-c", program]) as parent:
+        deadline = time.monotonic() + 60
+        try:
+            while not (children := psutil.Process(parent.pid).children()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            (child,) = children
+            while child.cmdline()[1:3] != ["-c", hanging]:  # what starts it has not become it yet
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            parent.kill()
+    try:
+        while lives(child):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        child.kill()
+
+
+async def test_a_child_that_no_signal_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:  # in a call into the driver
+        async def communicate(self) -> None:
+            await asyncio.Event().wait()
+
+        def kill(self) -> None: ...
+
+        async def wait(self) -> None:
+            await asyncio.Event().wait()
+
+    async def start(*_: object, **__: object) -> Stuck:
+        return Stuck()
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await learned.look(Settings())
+    assert time.monotonic() - started < 30
 
 
 def test_a_model_that_has_learned_from_a_shop_is_ok_and_one_that_does_not_say_is_not() -> None:
@@ -70,10 +121,29 @@ def test_cuda_is_an_error_without_a_gpu_and_auto_is_not() -> None:
     asked = {device: msgspec.structs.replace(Settings(), device=device) for device in ("cuda", "auto", "cpu")}
     found = {device: one(learned.check_gpu(settings), "gpu") for device, settings in asked.items()}
     assert found["cuda"].status == "error"
-    assert "set --device auto or cpu" in found["cuda"].to_do
+    assert "or set --device auto or cpu" in found["cuda"].to_do
     assert found["cpu"].status == "ok"
     assert "the LSTM runs on the CPU" in found["auto"].found
     assert all(torch.__version__ in finding.found for finding in found.values())
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "remedy"),
+    [
+        (None, None, "install PyTorch built for CUDA"),
+        (None, "570.86", "install PyTorch built for CUDA"),
+        ("12.8", None, "install the driver"),
+        ("12.8", "390.157", "update the driver"),
+    ],
+)
+def test_what_to_do_for_cuda_is_what_lacks_of_pytorch_and_driver(
+    cuda: str | None, driver: str | None, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(learned, "_driver", lambda: driver)
+    finding = one(learned.check_gpu(msgspec.structs.replace(Settings(), device="cuda")), "gpu")
+    assert (finding.status, finding.to_do) == ("error", f"{remedy}, or set --device auto or cpu")
 
 
 @pytest.mark.gpu

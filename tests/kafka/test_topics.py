@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.errors import BrokerError, SettingsError
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.topics import Problem, TopicsError
 from stream.settings import Settings
 
 
@@ -79,6 +81,10 @@ async def test_all_problems_are_listed_one_per_line(settings: Settings) -> None:
     with pytest.raises(SettingsError) as refused:
         await topics.check(settings)
     assert len(str(refused.value).splitlines()) == 5 + 3  # missing; counts, insync replicas, cleanup policy
+    assert isinstance(refused.value, TopicsError)
+    assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy in refused.value.problems)
+    in_sync = f"{settings.clicks_topic}: min.insync.replicas=2 with 1 replicas: no record could be acknowledged"
+    assert Problem(in_sync, "lower it, or add replicas") in refused.value.problems
 
 
 async def test_other_retention_and_message_size_are_differences_only(settings: Settings) -> None:
@@ -95,8 +101,28 @@ async def test_other_retention_and_message_size_are_differences_only(settings: S
 
 
 async def test_more_replicas_than_brokers_is_the_brokers_own_refusal(settings: Settings) -> None:
-    with pytest.raises(SettingsError, match=r"refuses to create it.*[Rr]eplication factor"):
+    with pytest.raises(TopicsError, match=r"refuses to create it.*[Rr]eplication factor") as refused:
         await topics.ensure(msgspec.structs.replace(settings, replication_factor=3))
+    assert {problem.remedy for problem in refused.value.problems} == {""}
+    assert not any(line.endswith("; ") for line in str(refused.value).splitlines())
+
+
+async def test_a_topic_beside_is_made_as_the_clicks_topic_is_and_is_there_afterwards(settings: Settings) -> None:
+    own = {"retention.ms": "7200000", "cleanup.policy": "delete"}
+    await _create(settings, NewTopic(settings.clicks_topic, 6, 1, topic_configs=own))
+    name = f"labels-{settings.app_id}"
+    await asyncio.gather(*(topics.ensure_beside(settings, name) for _ in range(2)))  # two processes at once
+    assert await _told(settings, name) == (6, "7200000")
+    await topics.ensure_beside(msgspec.structs.replace(settings, clicks_topic="not-there"), name)  # it is there
+
+
+async def test_a_topic_beside_a_clicks_topic_that_is_missing_is_refused(settings: Settings) -> None:
+    name = f"labels-{settings.app_id}"
+    with pytest.raises(TopicsError, match=f"{settings.clicks_topic}: missing; `behaviour-stream topics` creates it"):
+        await topics.ensure_beside(settings, name)
+    await topics.ensure(settings)
+    await topics.ensure_beside(settings, name)
+    assert (await _told(settings, name))[0] == 4
 
 
 async def test_an_absent_broker_is_said_at_once_and_raised_after_the_timeout(
@@ -147,3 +173,13 @@ async def _create(settings: Settings, *new: NewTopic) -> None:
             await asyncio.sleep(0.01)
     finally:
         await admin.close()
+
+
+async def _told(settings: Settings, name: str) -> tuple[int, str]:
+    """Partitions and retention of a topic, asked at once."""
+    async with topics.admin_of(settings.bootstrap_servers) as admin:
+        (found,) = await admin.describe_topics([name])
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    (resource,) = answer.to_object()["resources"]
+    configs = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+    return len(found["partitions"]), configs["retention.ms"]
