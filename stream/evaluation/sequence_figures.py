@@ -29,7 +29,7 @@ from stream.evaluation.token_sequences import (
     distinct,
     occurs_in,
 )
-from stream.evaluation.weighted_figures import Alarms, Interval, Ranking, draws, interval
+from stream.evaluation.weighted_figures import Alarms, Interval, Ranking, draws, interval, threshold
 
 CANDIDATES = "candidates"  # the statistic of DeepLog's measure
 
@@ -146,13 +146,6 @@ class _Scored(NamedTuple):
     @property
     def headline(self) -> str:
         return next(name for name in STATISTICS if name in self.scores)
-
-
-def threshold(normal: Floats, rate: float) -> float:
-    """The least score of the held-out normal sequences that at most `rate` of them are above."""
-    ordered = np.sort(normal)
-    above = int(rate * len(ordered) + 1e-9)  # .29 * 100 is 28.999...
-    return float(ordered[len(ordered) - 1 - min(above, len(ordered) - 1)])
 
 
 def _views(once: Distinct, known: Bools, scored: Mapping[str, _Scored], how: How, *, end_event: bool) -> list[Rows]:

@@ -44,6 +44,13 @@ def draws(weight: Ints, times: int, seed: int) -> Iterator[Floats]:
         yield rng.multinomial(rows, share, size=min(step, times - start)).astype(np.float64)
 
 
+def threshold(normal: Floats, rate: float) -> float:
+    """The least score of normal rows, held out of training, that at most `rate` of them are above."""
+    ordered = np.sort(normal)
+    above = int(rate * len(ordered) + 1e-9)  # .29 * 100 is 28.999...
+    return float(ordered[len(ordered) - 1 - min(above, len(ordered) - 1)])
+
+
 class Ranking:
     """D rows by score."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.errors import SettingsError
 from stream.evaluation import isolation
 from stream.evaluation.isolation import RunningFeatures
 from stream.evaluation.sequence_scores import TokenScores
@@ -96,3 +99,9 @@ def test_the_same_seed_makes_the_same_forest() -> None:
     x = np.random.default_rng(0).normal(size=(300, 2))
     np.testing.assert_array_equal(isolation.forest(x, x, seed=2), isolation.forest(x, x, seed=2))
     assert (isolation.forest(x, x, seed=2) != isolation.forest(x, x, seed=3)).any()
+
+
+def test_without_scikit_learn_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(SettingsError, match=r"pip install 'behaviour-stream\[evaluate\]'"):
+        isolation.sequences()(TRAINING)

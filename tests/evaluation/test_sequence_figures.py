@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stream.evaluation import markov, sequence_words
-from stream.evaluation.sequence_figures import Evaluation, How, Judged, Rows, evaluate, threshold
+from stream.evaluation.sequence_figures import Evaluation, How, Judged, Rows, evaluate
 from stream.evaluation.sequence_scores import Learn, Scores, TokenScores
 from stream.evaluation.token_sequences import END, UNKNOWN, TokenSequences
 from tests.evaluation.sequences import sequences
@@ -131,15 +131,6 @@ def test_methods_see_what_was_learned_held_out_and_tested_in_the_same_codes_and_
     assert [len(of) for of in seen] == [61, 100, 5] * 2
     assert {of.vocabulary for of in seen} == {TRAINING.vocabulary}
     assert [bool((of.tokens == END).any()) for of in seen] == [True] * 3 + [False] * 3
-
-
-def test_a_threshold_is_the_least_that_so_many_held_out_normal_sequences_are_above() -> None:
-    scores = np.random.default_rng(0).permutation(np.arange(100.0))
-    assert threshold(scores, 0.01) == 98
-    assert (scores > threshold(scores, 0.29)).sum() == 29
-    assert threshold(scores, 0) == 99
-    assert threshold(np.array([1.0, 5.0, 5.0, 5.0]), 0.5) == 5  # with ties, fewer
-    assert threshold(scores, 1) == 0
 
 
 def test_a_method_that_gives_other_scores_than_were_asked_for_is_refused() -> None:

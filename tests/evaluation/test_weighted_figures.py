@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.evaluation.weighted_figures import Alarms, Ranking, draws, interval
+from stream.evaluation.weighted_figures import Alarms, Ranking, draws, interval, threshold
 from stream.training.evaluation import roc_auc
 
 # (anomalous, score, how often)
@@ -58,3 +58,12 @@ def test_an_interval_holds_the_middle_95_percent_and_passes_over_draws_without_a
     low, mid, high = interval(0.4, np.append(np.linspace(0, 1, 1001), [np.nan] * 50))
     assert (low, mid, high) == pytest.approx((0.025, 0.4, 0.975))
     assert isnan(interval(0.4, np.array([np.nan])).low)
+
+
+def test_a_threshold_is_the_least_that_so_many_held_out_normal_sequences_are_above() -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(100.0))
+    assert threshold(scores, 0.01) == 98
+    assert (scores > threshold(scores, 0.29)).sum() == 29
+    assert threshold(scores, 0) == 99
+    assert threshold(np.array([1.0, 5.0, 5.0, 5.0]), 0.5) == 5  # with ties, fewer
+    assert threshold(scores, 1) == 0
