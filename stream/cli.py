@@ -18,6 +18,7 @@ from stream.commands.doctor import doctor
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
+from stream.commands.train import train
 from stream.commands.watch import watch
 from stream.errors import BehaviourStreamError
 
@@ -26,6 +27,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
+    ("Make it yours", (train,)),
     ("Develop with it", (broker, bench, compare)),
     ("At the terminal", (completion,)),
 )

@@ -100,7 +100,7 @@ async def check(settings: Settings) -> list[TopicReport]:
 
 async def source_partitions(settings: Settings) -> int:
     """The number of partitions that the source topics share. SettingsError where one is missing or they differ."""
-    async with _admin(settings.bootstrap_servers) as admin:
+    async with admin_of(settings.bootstrap_servers) as admin:
         there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     found = {name: there.get(name, 0) for name in settings.source_topics}
     if missing := [name for name, partitions in found.items() if not partitions]:

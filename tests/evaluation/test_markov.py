@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream.evaluation import markov, token_files
 from stream.evaluation.token_sequences import FIRST, TokenSequences, Vocabulary, distinct
-from stream.training.evaluation import roc_auc
+from tests.evaluation.reference import roc_auc
 from tests.evaluation.sequences import SHARED, sequences
 
 SOME = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=6).map(" ".join), min_size=1, max_size=12)

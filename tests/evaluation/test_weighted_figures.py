@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.evaluation.weighted_figures import Alarms, Ranking, draws, interval, threshold
-from stream.training.evaluation import roc_auc
+from tests.evaluation.reference import roc_auc
 
 # (anomalous, score, how often)
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 3)), min_size=2, max_size=30)
