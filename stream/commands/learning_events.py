@@ -23,6 +23,7 @@ _START_MS, _DAY_MS = 1_767_225_600_000, 86_400_000  # 2026-01-01T00:00:00Z: any 
 _SEEDS_APART = 1_000  # so that shops of two seeds have none in common
 _LINES = 20  # of what was read: a thousand shops are no news
 _PATH = click.Path(path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Moment(click.ParamType):
@@ -93,8 +94,8 @@ class Events(msgspec.Struct, frozen=True):
         if self.map_file is not None and self.format_name is not None:
             raise click.UsageError("--map and --format exclude each other")
         if self.topics:
-            bounds = {"since_ms": self.since, "until_ms": self.until}
-            return [TopicShop(load(flags), **bounds, ignore_refused=self.ignore_refused)]
+            topics = load(flags)
+            return [TopicShop(topics, since_ms=self.since, until_ms=self.until, ignore_refused=self.ignore_refused)]
         if self.simulated is not None:
             return self._simulated(self.simulated)
         shop_map = load_map(self.map_file) if self.map_file else None
@@ -129,9 +130,7 @@ def events_flags(command: Command) -> Command:
     with_events.__name__, with_events.__doc__ = command.__name__, command.__doc__
     with_events.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     flags = [
-        click.argument(
-            "files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, metavar="FILE..."
-        ),
+        click.argument("files", type=_FILE, nargs=-1, metavar="FILE..."),
         format_flag,
         click.option("--map", "map_file", type=_PATH, help="TOML with the files' own columns (`replay --help`)."),
         click.option("--shop-per-file", is_flag=True, help="Users of two files are not the same, whatever their ids."),

@@ -29,7 +29,8 @@ class Bar:
         self._lines = shown is not False and not self._at_terminal
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True,
         )  # fmt: skip
         self._task: Any = None
         self._what, self._said, self._began = "", 0.0, 0.0

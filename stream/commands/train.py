@@ -18,6 +18,7 @@ from stream.errors import SettingsError
 if TYPE_CHECKING:
     from stream.training.fit import Task
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -75,8 +76,8 @@ class Fold(click.ParamType):
 def train(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, **asked: Any) -> int:
     """Train a model, and write it with a card that says how it came about.
 
-    Events come from FILEs (what `replay` reads), from the topics, or from simulated shops. Interrupted, the same command
-    goes on where it was; what it needs for that is in PATH.run.
+    Events come from FILEs (what `replay` reads), from the topics, or from simulated shops. Interrupted, the same
+    command goes on where it was; what it needs for that is in PATH.run.
 
     \b
       behaviour-stream train events.parquet --out shop

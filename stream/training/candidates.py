@@ -48,8 +48,11 @@ class Epochs:
 
     @property
     def best(self) -> int:
-        """The epoch, from 1, that cost least; 0: none yet."""
-        return int(np.argmin([sum(cost) for cost in self.costs])) + 1 if self.costs else 0
+        """The epoch, from 1, at which purchases and fraud, or what comes next where they are not learned, cost least."""
+        if not self.costs:
+            return 0
+        told = [intent + fraud for intent, _, fraud in self.costs]
+        return int(np.argmin(told if any(told) else [next_event for _, next_event, _ in self.costs])) + 1
 
     def over(self, recipe: Recipe) -> bool:
         """Whether no more are to come."""

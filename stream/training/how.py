@@ -53,8 +53,8 @@ def decide(file: Path | None, sizes: dict[str, Any], recipe: dict[str, Any], sta
         raise SettingsError(f"{file or 'train'}: {error}") from None
     if start is not None and _body(decided.sizes) != _body(start):
         raise SettingsError(
-            f"expected the sizes of the model to go on from, {_body(start)}, got {_body(decided.sizes)}; only its heads "
-            "may differ"
+            f"expected the sizes of the model to go on from, {_body(start)}, got {_body(decided.sizes)}; "
+            "only its heads may differ"
         )
     expect_known(decided.recipe.drop)
     return decided

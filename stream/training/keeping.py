@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,7 +49,6 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.mkdir(parents=True, exist_ok=True)
 
     def load(self, name: str) -> State | None:
         file = self._path / f"{name}.safetensors"
@@ -78,8 +78,11 @@ class Folder:
         """The run is over."""
         for file in (*self._path.glob("*.safetensors"), self._path / "run.json"):
             file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none, or something of somebody else's is in it
+            self._path.rmdir()
 
     def _replace(self, name: str, content: bytes) -> None:
+        self._path.mkdir(parents=True, exist_ok=True)
         new = self._path / f"{name}.new"
         new.write_bytes(content)
         new.replace(self._path / name)

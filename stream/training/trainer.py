@@ -1,7 +1,7 @@
 """The loop: lessons through a model until an epoch is over, and again; interrupted anywhere, it goes on bit for bit.
 
-What is kept of the weights is their exponential moving average (Polyak and Juditsky 1992): with a constant learning rate
-it is at every epoch what a falling one would be at its last, so that any epoch may be the last.
+What is kept of the weights is their exponential moving average (Polyak and Juditsky 1992): with a constant learning
+rate it is at every epoch what a falling one would be at its last, so that any epoch may be the last.
 """
 
 from __future__ import annotations
