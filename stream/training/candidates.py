@@ -48,7 +48,7 @@ class Epochs:
 
     @property
     def best(self) -> int:
-        """The epoch, from 1, at which purchases and fraud, or what comes next where they are not learned, cost least."""
+        """The epoch, from 1, that was best at purchases and fraud, or at what comes next where they are not learned."""
         if not self.costs:
             return 0
         told = [intent + fraud for intent, _, fraud in self.costs]
