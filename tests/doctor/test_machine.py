@@ -14,10 +14,11 @@ from stream.doctor import machine
 from stream.doctor.finding import Finding
 from stream.doctor.machine import Need
 from stream.metrics_server import MetricsServer
+from stream.rows import Sizes, row_dtype
 from stream.settings import Settings
 
 SMALL = Need(partitions=4, rows_at_most=1_000)
-HUGE = Need(partitions=4, rows_at_most=10**13)  # 11 PB of rows: more than any machine has
+HUGE = Need(partitions=4, rows_at_most=10**13)  # 15 PB of rows: more than any machine has
 
 
 def only(findings: list[Finding], status: str) -> str:
@@ -34,7 +35,7 @@ def of(**changes: object) -> Settings:
 def test_a_folder_that_is_still_to_be_made_can_be_written_and_is_not_made(tmp_path: Path) -> None:
     said = only(machine.check_disk(of(data_dir=tmp_path / "new" / "state"), SMALL), "ok")
     assert f"to be made in {tmp_path}" in said
-    assert "1,000 records, so 1.1 MB at most" in said
+    assert "1,000 records, so 1.5 MB at most" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,8 +53,14 @@ def test_a_folder_that_a_worker_holds_is_said_to_be_in_use(tmp_path: Path) -> No
 
 
 def test_more_rows_than_there_is_room_for_are_a_warning_on_disk_and_in_memory(tmp_path: Path) -> None:
-    assert "1.1e+04 TB at most" in only(machine.check_disk(of(data_dir=tmp_path), HUGE), "warning")
-    assert "1.1e+04 TB at most" in only(machine.check_memory(Settings(), HUGE), "warning")
+    assert "1.5e+04 TB at most" in only(machine.check_disk(of(data_dir=tmp_path), HUGE), "warning")
+    assert "1.5e+04 TB at most" in only(machine.check_memory(Settings(), HUGE), "warning")
+
+
+def test_a_users_bytes_are_those_of_a_row() -> None:
+    row = row_dtype(Sizes(Settings().sequence_events, parts=2, layers=1, hidden=64)).itemsize
+    assert "1.5 kB a user" in only(machine.check_memory(Settings(), SMALL), "ok")
+    assert 0.9 < row / 1500 < 1
 
 
 def test_memory_is_estimated_from_partitions_and_their_buffers() -> None:
