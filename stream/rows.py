@@ -28,6 +28,8 @@ from stream.merge import Position
 
 FORMAT = 2
 NO_OFFSET = -1
+# The time of an event that a rolling sequence has a place for and never held: it was shorter when the event came.
+NOT_HELD_MS = -1
 
 # One event of a rolling sequence, as it came: never a feature, so that features may change without losing state.
 RAW_EVENT = np.dtype(
@@ -159,7 +161,8 @@ def _fitted(row: np.void, blank: np.void) -> np.void:
     for name in ("events_seen", "last_time_ms", "offsets", "generations"):
         fitted[name] = row[name]
     seen, had, has = int(row["events_seen"]), int(row["sequence"]), int(blank["sequence"])
-    kept = np.arange(max(0, seen - min(had, has)), seen)
+    kept, wanted = (np.arange(max(0, seen - n), seen) for n in (min(had, has), has))
+    fitted["raw"]["time_ms"][wanted % has] = NOT_HELD_MS
     for name in row["raw"].dtype.names:
         fitted["raw"][name][kept % has] = row["raw"][name][kept % had]
     if row["format"] != FORMAT:

@@ -71,11 +71,13 @@ def random_events(seed: int, *, n: int, users: int, partition: int = 0, first_of
     return batch
 
 
-def small_model(seed: int = 0, *, hidden: int = 8, layers: int = 1, cell: Cell = "lstm") -> BehaviourModel:
+def small_model(
+    seed: int = 0, *, hidden: int = 8, layers: int = 1, cell: Cell = "lstm", fraud: bool = False
+) -> BehaviourModel:
     """A model that nothing was taught; all of its weights speak."""
     torch.manual_seed(seed)
-    model = BehaviourModel(Sizes(hidden=hidden, layers=layers, cell=cell))
-    for weight in (model.intent_direct.weight, *(given.weight for given in model.given)):
+    model = BehaviourModel(Sizes(hidden=hidden, layers=layers, cell=cell, fraud=fraud))
+    for weight in (model.intent_direct.weight, *model.given.parameters()):
         torch.nn.init.normal_(weight, std=0.1)
     return model
 
