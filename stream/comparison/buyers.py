@@ -11,8 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from stream.comparison.behaviour import Behaviour, Bools, Floats, Ints
-from stream.comparison.running_features import running_features
+from stream.evaluation.behaviour import Behaviour, Bools, Floats, Ints
+from stream.evaluation.running_features import running_features
 from stream.events import ACTIONS
 
 HORIZON_MS = 6 * 3_600_000

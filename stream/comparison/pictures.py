@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from stream.comparison import detection_pictures
-from stream.comparison.behaviour import Floats
 from stream.comparison.drawing import AIM, REAL, SIMULATED, Picture, svg
 from stream.comparison.figures import DISTRIBUTIONS, ks_distance
 from stream.comparison.profiles import LAGS
 from stream.comparison.result import Comparison
+from stream.evaluation.behaviour import Floats
 from stream.events import ACTIONS
 
 _WEEK_MS = 7 * 86_400_000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.comparison.behaviour import NONE, Behaviour
+from stream.evaluation.behaviour import NONE, Behaviour
 from stream.events import ACTIONS
 
 _SEC_MS, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.comparison.behaviour import Behaviour, read
+from stream.comparison.behaviour import read
 from stream.comparison.view import by_pauses, comparable
+from stream.evaluation.behaviour import Behaviour
 from stream.events import ACTIONS
 from tests.comparison.streams import START_MS, event
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.comparison.behaviour import Behaviour, Floats, read
-from stream.comparison.running_features import running_features
+from stream.comparison.behaviour import read
+from stream.evaluation.behaviour import Behaviour, Floats
+from stream.evaluation.running_features import running_features
 from stream.shop_event import ShopEvent
 from tests.comparison.streams import event
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.comparison.behaviour import NONE, Behaviour, Bools, Floats, Ints
+from stream.evaluation.behaviour import NONE, Behaviour, Bools, Floats, Ints
 from stream.events import ACTIONS
 
 _SEC_MS, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000
