@@ -12,6 +12,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+SESSION_PAUSE_MS = 30 * 60_000  # ends a session where none are named; Google Analytics' own
 NONE = -1  # the code of a session, item or category that an event does not name
 
 
@@ -49,6 +50,12 @@ class Behaviour:
         taken = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self)}
         taken["user"], taken["session"] = renumber(taken["user"]), renumber(taken["session"])
         return type(self)(**taken)
+
+
+def by_pauses(of: Behaviour, pause_ms: int = SESSION_PAUSE_MS) -> Behaviour:
+    """The same events with sessions that end where their user pauses for longer than `pause_ms`."""
+    new = np.append(True, (np.diff(of.user) != 0) | (np.diff(of.time_ms) > pause_ms))[: len(of)]
+    return dataclasses.replace(of, session=np.cumsum(new) - 1)
 
 
 def renumber(codes: NDArray[np.integer], none: int = NONE) -> Ints:

@@ -45,8 +45,8 @@ def test_each_event_knows_its_users_past_and_itself() -> None:
         "events_10min": [1, 2, 1, 1],
         "item_repeated": [0, 1, 0, 0],
         "item_last_secs": [np.nan, 30, np.nan, np.nan],
-        "repeat_share": [0, 1 / 2, 1 / 3, 0],
-        "distinct_items": [1, 1, 2, 1],
+        "item_repeat_share": [0, 1 / 2, 1 / 3, 0],
+        "distinct_item": [1, 1, 2, 1],
         "log_price_to_mean": [0, 0, (np.log(31) - np.log(11)) * 2 / 3, np.nan],
     }
     for name, values in expected.items():
