@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.comparison.behaviour import Behaviour, Floats, read
-from stream.comparison.running_features import running_features
+from stream.comparison.behaviour import read
+from stream.evaluation.behaviour import Behaviour, Floats
+from stream.evaluation.running_features import running_features
 from stream.shop_event import ShopEvent
 from tests.comparison.streams import event
 
@@ -44,8 +45,8 @@ def test_each_event_knows_its_users_past_and_itself() -> None:
         "events_10min": [1, 2, 1, 1],
         "item_repeated": [0, 1, 0, 0],
         "item_last_secs": [np.nan, 30, np.nan, np.nan],
-        "repeat_share": [0, 1 / 2, 1 / 3, 0],
-        "distinct_items": [1, 1, 2, 1],
+        "item_repeat_share": [0, 1 / 2, 1 / 3, 0],
+        "distinct_item": [1, 1, 2, 1],
         "log_price_to_mean": [0, 0, (np.log(31) - np.log(11)) * 2 / 3, np.nan],
     }
     for name, values in expected.items():
