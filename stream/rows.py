@@ -47,7 +47,7 @@ RAW_EVENT = np.dtype(
 )
 
 # What is kept of all of a user's events, also of those that have left the rolling sequence: running figures of raw
-# inputs, by rules in `features`. No model has a part in them.
+# inputs, by rules in `habits`. But for the strain, no model has a part in them.
 COUNT_SCALES = 4
 COUNT_BUCKETS = 16  # of actions: there are 13, and a row must not change its layout for a 14th
 WHEREABOUTS = ("device", "country", "place")
@@ -58,6 +58,8 @@ MEMORY = np.dtype(
         ("prices", "<f4"),  # how many events had one
         ("price_mean", "<f4"),  # of ln(1 + price), of the latest few
         ("price_variance", "<f4"),
+        ("strain", "<f4"),  # of surprise beyond the usual, fading: by rules in `anomaly`, and of the carry's model
+        ("strain_weight", "<f4"),
         ("known", "<u2", (len(WHEREABOUTS), KNOWN_PLACES)),  # hashes, the latest first; 0: none
     ]
 )
