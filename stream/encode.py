@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 import msgspec
 import numpy as np
 import orjson
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from stream.events import SOURCES, EventBatch, Reject
@@ -70,7 +70,8 @@ class AnomalyScore(_Score, frozen=True, gc=False):
     anomaly: Annotated[Unit, _about("share of normal traffic that is less surprising; a high score is strange")]
     surprise: Annotated[Nats, _about("-ln p(what came), in nats: the sum of its parts")]
     surprise_parts: SurpriseParts
-    fraud: Annotated[Unit | None, _about("probability of fraud; only of a model that learned from labels")] = None
+    # Left out, never null.
+    fraud: Annotated[Unit | UnsetType, _about("probability of fraud; only of a model that learned from labels")] = UNSET
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
