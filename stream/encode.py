@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 import msgspec
 import numpy as np
 import orjson
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from stream.events import SOURCES, EventBatch, Reject
@@ -71,7 +71,8 @@ class AnomalyScore(_Score, frozen=True, gc=False):
     surprise: Annotated[Nats, _about("-ln p(what came), in nats: the sum of its parts")]
     surprise_parts: SurpriseParts
     strain: Annotated[float, _about("surprise of the user's latest events beyond the usual, in standard deviations")]
-    fraud: Annotated[Unit | None, _about("probability of fraud; only of a model that learned from labels")] = None
+    # Left out, never null.
+    fraud: Annotated[Unit | UnsetType, _about("probability of fraud; only of a model that learned from labels")] = UNSET
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

@@ -205,6 +205,8 @@ class Table:
         had = len(self._keys)
         self._keys = np.concatenate([self._keys, np.empty(more, object)])
         self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
-        self._rows = structured.concat([self._rows, np.zeros(more, self._rows.dtype)])
+        rows = np.zeros(had + more, self._rows.dtype)  # not joined with the former ones: that would write all of it
+        structured.put(rows, slice(had), self._rows)
+        self._rows = rows
         self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])
         self._free.extend(range(had + more - 1, had - 1, -1))

@@ -134,6 +134,8 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
             for name in ("intent", "surprise_parts", "anomaly", "events_seen", "late", "carry_rebuilt")
         },
     }
+    if all(s.fraud is not None for s in results if len(s)):
+        columns["fraud"] = np.concatenate([s.fraud for s in results if s.fraud is not None])
     return {name: column[order] for name, column in columns.items()}
 
 
