@@ -35,7 +35,7 @@ small { color: var(--faint); display: block; line-height: 1.35; max-width: 26rem
 figure { margin: 0; } figure.wide { grid-column: 1 / -1; }
 figure img { width: 100%; height: auto; display: block; }
 figcaption { font-size: .9rem; color: var(--soft); margin-top: .3rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin: 1.2rem 0; }
 @media (max-width: 44rem) { .pictures { grid-template-columns: 1fr; } body { padding: 1.5rem 1rem 3rem; } }
 @media print { body { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } }
 """
