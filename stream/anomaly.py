@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from stream import sequences
 from stream.features import ACTION, CONTEXT, PARTS, PRICE
 from stream.rows import MEMORY
-from stream.sequences import Packing
+from stream.sequences import Ints, Packing
 
 Doubles = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.voi
 
 
 def strain_of_runs(nats: NDArray[np.float32], counts: Ints, normal: NormalTraffic) -> Doubles:
-    """[N] the strain of U users' whole runs, one user's nats [N, len(PARTS)] after the other's, `counts` [U] of each."""
+    """[N] the strain of whole runs: nats [N, len(PARTS)] of one user after the other, `counts` [U] events of each."""
     packing = sequences.pack(np.repeat(np.arange(len(counts)), counts))
     strain = strained(nats[packing.arrival], packing, np.zeros(len(counts), MEMORY), normal).strain
     return packing.to_arrival(strain)
