@@ -1,4 +1,4 @@
-"""`python -m tests.accuracy [--set NAME] [--seeds N] [--json]`: the figures of the README, from the data beside the project.
+"""`python -m tests.accuracy [--set NAME] [--seeds N] [--json]`: the README's figures, from the data beside the project.
 
 One configuration for all sets: the recipe's defaults. Each line says on what, how good, and beside what.
 """
