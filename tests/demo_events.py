@@ -10,9 +10,10 @@ from stream.commands.demo_history import Fact, History, read
 from stream.commands.demo_scores import Scored
 from stream.commands.demo_state import DemoState
 from stream.encode import AnomalyScore, PurchaseIntent, SurpriseParts
+from stream.features import PARTS
 
 START_MS = 1_790_000_000_000
-NOTHING = {"action": 0.0, "category": 0.0, "gap": 0.0, "price": 0.0}
+NOTHING = dict.fromkeys(PARTS, 0.0)
 
 
 def fact(name: str, time_s: float = 0.0, **fields: Any) -> Fact:
@@ -73,6 +74,6 @@ class Shop:
             label,
             at - 0.02,
             PurchaseIntent(**about, purchase_intent={"30m": soon, "24h": day}),
-            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise),
+            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise, strain=0.0),
         )
         self.state.add(scored, at)
