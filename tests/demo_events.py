@@ -75,6 +75,6 @@ class Shop:
             label,
             at - 0.02,
             PurchaseIntent(**about, purchase_intent=dict(zip(self._horizons, (soon, day, 0.99), strict=False))),
-            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise),
+            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise, strain=0.0),
         )
         self.state.add(scored, at)
