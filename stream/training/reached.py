@@ -1,4 +1,7 @@
-"""What a model reached on those who were held out, for its card. Epochs were chosen and calibration was fitted by them."""
+"""What a model reached on those who were held out, for its card.
+
+A little more than it will reach elsewhere: the number of epochs and the calibration were chosen by the same events.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 def reached(intent: NDArray[np.float64], bought: Bools, known: Bools, platts: list[Platt]) -> list[dict[str, float]]:
     """[K] figures of probabilities [N, K] before they were calibrated; empty where there is nothing to tell apart."""
-    found = []
+    found: list[dict[str, float]] = []
     for k, numbers in enumerate(platts):
         y, p = bought[known[:, k], k], said(intent[known[:, k], k], numbers)
         if not len(y) or y.all() or not y.any():
