@@ -123,18 +123,18 @@ class _Run:
         self._saved = time.monotonic()
         self._words = keeping.read()
         runs = task.runs
-        of = {
-            "recipe": msgspec.to_builtins(task.recipe),
-            "sizes": msgspec.to_builtins(task.sizes),
+        now = {
+            **msgspec.to_builtins(task.recipe),
+            **msgspec.to_builtins(task.sizes),
             "events": len(runs),
             "users": len(runs.counts),
-            "first_user": int(runs.user[0]) if len(runs.user) else 0,
+            "first user": int(runs.user[0]) if len(runs.user) else 0,
         }
-        if self._words.setdefault("of", of) != of:
-            raise SettingsError(
-                f"an interrupted run is kept, of other events or settings: {self._words['of']}, now {of}; "
-                "begin anew (--anew), or go on with the same"
-            )
+        now = msgspec.json.decode(msgspec.json.encode(now))  # as it is kept: no tuples
+        kept = self._words.setdefault("of", now)
+        if differing := [name for name in now if kept.get(name) != now[name]]:
+            each = ", ".join(f"{name} {kept.get(name)}, now {now[name]}" for name in differing)
+            raise SettingsError(f"an interrupted run is kept, of other {each}; go on with the same, or begin --anew")
 
     def candidates(self) -> tuple[list[Candidate], Epochs]:
         """All that are judged, and how each epoch was."""
