@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stream.commands.evaluate_anomaly import anomaly
 from stream.commands.learning_events import Events, Moment, events_flags
 from stream.commands.options import json_flag
 from stream.commands.train import Fold
@@ -34,6 +35,9 @@ class _IntentFirst(click.Group):
 @click.group("evaluate", cls=_IntentFirst, short_help="how good a model is, beside others")
 def evaluate() -> None:
     """How good a model is: `evaluate FILE...` for purchases to come, `evaluate anomaly` for what is strange."""
+
+
+evaluate.add_command(anomaly)
 
 
 @evaluate.command("intent", short_help="purchases to come: figures, baselines on the same rows, a page")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stream.commands.evaluate import evaluate
 from stream.commands.learning_events import Events, events_flags
 from stream.commands.options import json_flag
 from stream.errors import SettingsError
@@ -32,7 +31,7 @@ class TokenFile(NamedTuple):
     labels: Path | None = None
 
 
-@evaluate.command("anomaly", short_help="what is strange: fraud in shop events, or token sequences")
+@click.command("anomaly", short_help="what is strange: fraud in shop events, or token sequences")
 @events_flags
 @click.option("--model", metavar="NAME|FILE", help="Of shop events: a shipped model, or a .safetensors file.")
 @click.option("--normal", type=_FILE, help="Token sequences: learn from these, and judge FILEs.")
