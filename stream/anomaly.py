@@ -22,9 +22,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import sequences
 from stream.features import ACTION, CONTEXT, PARTS, PRICE
 from stream.rows import MEMORY
-from stream.sequences import Packing
+from stream.sequences import Ints, Packing
 
 Doubles = NDArray[np.float64]
 
@@ -94,6 +95,13 @@ class Strained(NamedTuple):
 def strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], normal: NormalTraffic) -> Strained:
     """N events' nats [N, len(PARTS)] in packed order, after what the memory of U users [U] holds."""
     return _strained(nats, packing, memory, np.asarray(normal.part_means))
+
+
+def strain_of_runs(nats: NDArray[np.float32], counts: Ints, normal: NormalTraffic) -> Doubles:
+    """[N] the strain of whole runs: nats [N, len(PARTS)] of one user after the other, `counts` [U] events of each."""
+    packing = sequences.pack(np.repeat(np.arange(len(counts)), counts))
+    strain = strained(nats[packing.arrival], packing, np.zeros(len(counts), MEMORY), normal).strain
+    return packing.to_arrival(strain)
 
 
 def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] | None = None) -> NormalTraffic:

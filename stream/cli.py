@@ -15,6 +15,7 @@ from stream.commands.compare import compare
 from stream.commands.completion import completion
 from stream.commands.demo import demo
 from stream.commands.doctor import doctor
+from stream.commands.evaluate import evaluate
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
@@ -27,7 +28,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
-    ("Make it yours", (train,)),
+    ("Make it yours", (train, evaluate)),
     ("Develop with it", (broker, bench, compare)),
     ("At the terminal", (completion,)),
 )

@@ -35,8 +35,9 @@ def history(*facts: Fact) -> History:
 class Shop:
     """A state that is fed event by event; a second of the demo's clock is one of the shop's."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizons: tuple[str, ...] = ("30m", "24h", "session")) -> None:
         self.state = DemoState(0.0)
+        self._horizons = horizons
         self._seen: dict[str, int] = {}
 
     def event(
@@ -73,7 +74,7 @@ class Shop:
             fact(name, at, **fields),
             label,
             at - 0.02,
-            PurchaseIntent(**about, purchase_intent={"30m": soon, "24h": day}),
+            PurchaseIntent(**about, purchase_intent=dict(zip(self._horizons, (soon, day, 0.99), strict=False))),
             AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise, strain=0.0),
         )
         self.state.add(scored, at)

@@ -61,22 +61,27 @@ class ScoredEvents:
 
 
 def behaviour(of: ScoredEvents) -> Behaviour:
-    """The events as the running features read them; where none names a session, with sessions by pauses."""
-    user = renumber(of.user)
+    """The events as the running features read them."""
+    return behaviour_of(of.raw, of.user, of.session)
+
+
+def behaviour_of(raw: NDArray[np.void], user: Ints, session: NDArray[np.uint64]) -> Behaviour:
+    """N raw events as the running features read them; where none names a session, with sessions by pauses."""
+    user = renumber(user)
     # A session is one user's, whatever its hash
-    named = of.session != 0
-    pairs = np.zeros(len(of), [("user", np.int64), ("session", np.uint64)])
-    pairs["user"], pairs["session"] = user, of.session
-    session = np.full(len(of), NONE, np.int64)
-    session[named] = np.unique(pairs[named], return_inverse=True)[1]
+    named = session != 0
+    pairs = np.zeros(len(raw), [("user", np.int64), ("session", np.uint64)])
+    pairs["user"], pairs["session"] = user, session
+    number = np.full(len(raw), NONE, np.int64)
+    number[named] = np.unique(pairs[named], return_inverse=True)[1]
     found = Behaviour(
         user=user,
-        time_ms=of.raw["time_ms"].astype(np.int64),
-        session=session,
-        name=of.raw["action"].astype(np.int64),
-        item=renumber(of.raw["item"], none=0),
-        category=renumber(of.raw["category"], none=0),
-        price=of.raw["price"].astype(np.float64),
-        labelled=np.zeros(len(of), bool),
+        time_ms=raw["time_ms"].astype(np.int64),
+        session=number,
+        name=raw["action"].astype(np.int64),
+        item=renumber(raw["item"], none=0),
+        category=renumber(raw["category"], none=0),
+        price=raw["price"].astype(np.float64),
+        labelled=np.zeros(len(raw), bool),
     )
     return found if named.any() else by_pauses(found)
