@@ -57,15 +57,15 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def below(self, number: Doubles) -> Doubles:
         """[N] the share of normal traffic that has less; strictly rising in the tail."""
+        return -np.expm1(-self.rarity(number))
+
+    def rarity(self, number: Doubles) -> Doubles:
+        """[N] -ln of the share that has more: it goes on rising where that share is nothing beside 1."""
         quantiles = np.asarray(self.quantiles)
         body = np.interp(number, quantiles, np.linspace(0.0, TAIL_FROM, len(quantiles)))
         excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
-        beyond = (1.0 - TAIL_FROM) * (1.0 + self.tail_shape * excess) ** (-1.0 / self.tail_shape)
-        return np.asarray(np.where(excess > 0, 1.0 - beyond, body))
-
-    def rarity(self, number: Doubles) -> Doubles:
-        """[N] -ln of the share that has more."""
-        return -np.log1p(-self.below(number))
+        beyond = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
+        return np.asarray(np.where(excess > 0, beyond, -np.log1p(-body)))
 
 
 class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,8 +105,13 @@ def strain_of_runs(nats: NDArray[np.float32], counts: Ints, normal: NormalTraffi
 
 
 def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] | None = None) -> NormalTraffic:
-    """What is usual in the nats [N, len(PARTS)] of users' whole runs, packed; `kept` [N]: in these events alone."""
+    """What is usual in the nats [N, len(PARTS)] of users' whole runs, packed; `kept` [N]: in these events alone.
+
+    Raises ValueError where these are too few, or too much alike, to tell what is not.
+    """
     chosen = np.ones(len(nats), np.bool_) if kept is None else kept
+    if not chosen.any():
+        raise ValueError(f"expected normal events, got none of {len(nats)}")
     means = np.round(nats[chosen].mean(axis=0, dtype=np.float64), 6)
     strain = _strained(nats, packing, np.zeros(len(packing.users), MEMORY), means).strain[chosen]
     surprise = nats[chosen].sum(axis=1, dtype=np.float64)
@@ -117,7 +122,7 @@ def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] 
 
 def distribution(of: Doubles, *, points: int = 200) -> Distribution:
     """Of the numbers [N] of normal events; the tail by the method of moments."""
-    quantiles = np.quantile(of, np.linspace(0.0, TAIL_FROM, points))
+    quantiles = np.quantile(of, np.linspace(0.0, TAIL_FROM, points)) if len(of) else np.zeros(points)
     excess = of[of > quantiles[-1]] - quantiles[-1]
     if not len(excess) or not excess.var():
         raise ValueError(f"expected many values above the {TAIL_FROM:.0%} quantile, got {len(of)} in all")

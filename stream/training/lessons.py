@@ -107,8 +107,11 @@ class Draw:
         return ends - counts + np.where(cropped, (self._rng.random(len(counts)) * counts).astype(np.int64), 0)
 
     def kept(self, n: int) -> NDArray[np.bool_]:
-        """[n] whether an event is to come at all."""
-        return self._rng.random(n) >= self._how.event_dropout
+        """[n] whether an event is to come at all; one of them does, since nothing can be learned from none."""
+        kept = self._rng.random(n) >= self._how.event_dropout
+        if not kept.any():
+            kept[self._rng.integers(n)] = True
+        return kept
 
     def stretch(self, users: int) -> NDArray[np.float64]:
         """[users] what their gaps are multiplied by."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import orjson
 
 from stream.replay.rows import TOPICS
 from stream.shop_event import ShopEvent
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from stream.training.gathering import Gathered, Where, gather
 from stream.training.runs import Runs
 from stream.training.sources import EventsShop
@@ -41,3 +44,16 @@ def gathered(*shops: Iterable[ShopEvent], end_ms: int | None = None, where: Wher
 def runs_of(events: Sequence[tuple[str, str, int]], *, end: int = 10 * DAY_MS) -> Runs:
     """Runs of (user, name, ms after the start), watched up to `end` ms after it."""
     return gathered(happened(events), end_ms=START_MS + end).runs
+
+
+@cache
+def simulated(*, users: int = 60, days: int = 7, seed: int = 3, honest: bool = True) -> Runs:
+    """A few honest shoppers; 1,353 events of 43 by default."""
+    end_ms = START_MS + days * DAY_MS
+    return gathered(events_of(users, days, seed, honest), end_ms=end_ms).runs
+
+
+def events_of(users: int, days: int, seed: int, honest: bool) -> list[ShopEvent]:
+    """What `simulated` gathers."""
+    shop = scenario.honest_and_orderly(scenario.load()) if honest else scenario.load()
+    return list(simulate(shop, seed=seed, users=users, start_ms=START_MS, end_ms=START_MS + days * DAY_MS))
