@@ -39,7 +39,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Of the nats of what came next beside the others, which they would drown
     next_event_weight: Weight = 0.03
     folds: Annotated[int, Meta(ge=2)] = 4  # of cross-validation over users, where there are few events
-    fold_events: int = 200_000  # few are fewer than these; with more, one validation part is enough
+    fold_events: int = 50_000  # few are fewer than these; with more, one validation part is enough
     validation_share: Annotated[float, Meta(gt=0, lt=1)] = 0.2  # of the users
     augmentation: Augmentation = Augmentation()
     drop: tuple[str, ...] = ()  # groups of features that the model is not to see

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from stream.sequences import Ints
 from stream.training.runs import Bools, Hashes, Runs
 
-# As different uses must not fall together: who is held out for validation is spread over all folds.
-_FOLDS, _HELD_OUT = 1, 2
 _SHARES = 1 << 32
 
 
@@ -20,14 +18,14 @@ def folds(user: Hashes, k: int, *, seed: int = 0) -> Ints:
     """[U] the fold of each user, 0 to k - 1."""
     if k < 2:
         raise ValueError(f"expected 2 folds or more, got {k}")
-    return (_drawn(user, seed, _FOLDS) % np.uint64(k)).astype(np.int64)
+    return (_drawn(user, seed) % np.uint64(k)).astype(np.int64)
 
 
 def held_out(user: Hashes, share: float, *, seed: int = 0) -> Bools:
-    """[U] whether the user is one of about that share who are held out."""
+    """[U] whether the user is one of about that share who are held out, in every fold alike."""
     if not 0 < share < 1:
         raise ValueError(f"expected a share between 0 and 1, got {share}")
-    return _drawn(user, seed, _HELD_OUT) < np.uint64(share * _SHARES)
+    return _drawn(user, seed) < np.uint64(share * _SHARES)
 
 
 def since(of: Runs, time_ms: int) -> Bools:
@@ -38,9 +36,9 @@ def since(of: Runs, time_ms: int) -> Bools:
     return chosen
 
 
-def _drawn(user: Hashes, seed: int, use: int) -> NDArray[np.uint64]:
+def _drawn(user: Hashes, seed: int) -> NDArray[np.uint64]:
     """[U] 32 bits drawn for each, by splitmix64's finaliser (https://prng.di.unimi.it/splitmix64.c)."""
-    x = user + np.uint64((2 * seed + use) * 0x9E37_79B9_7F4A_7C15 % 2**64)
+    x = user + np.uint64((seed + 1) * 0x9E37_79B9_7F4A_7C15 % 2**64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
     return (x ^ (x >> np.uint64(31))) >> np.uint64(32)

@@ -58,10 +58,10 @@ class UserBlocks:
     def groups(self) -> Iterator[Entries]:
         """Entries of whole users, by the user's hash, each user's as they were added; to be gone through once."""
         if self._file is None:
-            if self._added:
+            if self._waiting:
                 yield _by_user(self._taken())
             return
-        if self._added:
+        if self._waiting:
             self._write()
         sizes = np.sum([np.diff(block) for block in self._blocks], axis=0)
         for first, end in _ranges(sizes, self._block_entries):

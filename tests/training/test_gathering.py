@@ -89,17 +89,22 @@ def test_every_event_is_there_once_with_what_is_known_of_it(events: list[ShopEve
     assert (runs.user[1:] > runs.user[:-1]).all()
 
 
-def test_an_event_that_is_sent_twice_is_applied_twice_as_serving_does_and_told_of_alike(
-    events: list[ShopEvent],
-) -> None:
+def test_an_event_that_is_sent_twice_is_applied_twice_as_serving_does(events: list[ShopEvent]) -> None:
     found = gathered(events)
     (reading,), runs = found.readings, found.runs
     ids = {event.value for event in events}
     assert reading.repeated == runs.repeat.sum() == len(events) - len(ids) > 0
     assert reading.dropped == 0
-    of_event = list(zip(runs.raw["event_hash"].tolist(), runs.fraud.tolist(), strict=True))
-    first = dict(pair for pair, again in zip(of_event, runs.repeat.tolist(), strict=True) if not again)
-    assert all(first[event_hash] == fraud for event_hash, fraud in of_event)
+
+
+def test_what_is_known_of_an_event_is_known_of_its_repeats() -> None:
+    one, other = happened([("ann", "view_item", 0), ("ann", "view_cart", 1)])
+    runs = gathered([one._replace(label=b'{"fraud":"scraper"}'), other, one._replace(sent_ms=START_MS + 9)]).runs
+    assert sorted(zip(runs.repeat.tolist(), runs.fraud.tolist(), runs.kind.tolist(), strict=True)) == [
+        (False, 0, 0),
+        (False, 1, 1),
+        (True, 1, 1),
+    ]
 
 
 def test_a_column_that_is_no_id_of_events_is_told() -> None:
