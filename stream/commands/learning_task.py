@@ -118,19 +118,11 @@ def asked_how(asked: Mapping[str, Any], start: LoadedModel | None = None) -> How
     return decide(asked["recipe_file"], _given(sizes), _given(recipe), start.card.sizes if start else None)
 
 
-def asked_runs(events: Events, gathered: Gathered, asked: Mapping[str, Any]) -> tuple[Runs, dict[str, Any]]:
-    """What may be learned from, and what of it a card says."""
-    from stream.training import splits
-
-    runs = gathered.runs
-    if asked["before"] is not None:
-        runs = runs.before(asked["before"], folder=events.temp_dir)
-    if asked["hold_out"] is not None:
-        number, folds = asked["hold_out"]
-        runs = runs.of_users(splits.folds(runs.user, folds) != number - 1, folder=events.temp_dir)
+def described(runs: Runs, events: Events, gathered: Gathered, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of what was learned from. Raises SettingsError where that is nothing."""
     if not len(runs):
         raise SettingsError("expected events to learn from, got none: --before and --hold-out leave nothing")
-    return runs, {
+    return {
         **events.described(),
         "before_ms": asked["before"],
         "hold_out": asked["hold_out"],
@@ -141,6 +133,20 @@ def asked_runs(events: Events, gathered: Gathered, asked: Mapping[str, Any]) -> 
     }
 
 
+def parted(events: Events, gathered: Gathered, asked: Mapping[str, Any]) -> tuple[Runs, Runs | None]:
+    """(what may be learned from, the users who are held out), both of before the time that may be looked at."""
+    from stream.training import splits
+
+    runs = gathered.runs
+    if asked["before"] is not None:
+        runs = runs.before(asked["before"], folder=events.temp_dir)
+    if asked["hold_out"] is None:
+        return runs, None
+    number, folds = asked["hold_out"]
+    held = splits.folds(runs.user, folds) == number - 1
+    return runs.of_users(~held, folder=events.temp_dir), runs.of_users(held, folder=events.temp_dir)
+
+
 def asked_task(
     events: Events, flags: dict[str, Any], asked: Mapping[str, Any], start: LoadedModel | None = None
 ) -> tuple[Task, dict[str, Any]]:
@@ -149,12 +155,14 @@ def asked_task(
     from stream.training.fit import Start, Task
 
     how = asked_how(asked, start)  # what is wrong with it is said before events are read
-    runs, described = asked_runs(events, events.gather(flags), asked)
+    gathered = events.gather(flags)
+    runs, _ = parted(events, gathered, asked)
+    told = described(runs, events, gathered, asked)
     begin = Start(start.model, start.card.statistics) if start else None
     if start:
-        described["start"] = {"model": start.name, "hash": start.hash}
+        told["start"] = {"model": start.name, "hash": start.hash}
     delay_ms = asked["label_delay"] * 1000
-    return Task(runs, how.sizes, how.recipe, delay_ms, begin, pick_device(asked["device"])), described
+    return Task(runs, how.sizes, how.recipe, delay_ms, begin, pick_device(asked["device"])), told
 
 
 def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
