@@ -55,6 +55,12 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
     help="Leave the users of this fold out, and compare the two on them. [1/5]",
 )
 @task_flags("recipe_file", "label_delay", "before", "seed", "epochs", "loss", "device")
+@click.option(
+    "--speed-events",
+    type=click.IntRange(1),
+    default=40_000,  # a second or two; a shared machine changes its speed within ten
+    help="Simulated events that each turn of measuring the speed scores. [40000]",
+)
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Curves for TensorBoard.")
 @click.option("--anew", is_flag=True, help="Begin again, even if an interrupted run is kept.")
 @json_flag("teacher and student side by side, as one object")
@@ -106,7 +112,7 @@ def distill(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, 
     model_file.save(fitted.model, out, statistics=fitted.statistics, normal=fitted.normal, made=made)
     folder.clear()
     both = (teacher, model_file.load(f"{out}.safetensors"))
-    paces = _paces(both, events, asked["device"])
+    paces = _paces(both, events, asked)
     comparison = compare(both, qualities, paces, held, _notes(teacher, asked["hold_out"]))
     if as_json:
         click.echo(msgspec.json.encode(comparison))
@@ -168,7 +174,7 @@ def _learn(task: Task, keeping: Keeping, events: Events, asked: dict[str, Any]) 
         watching.close()
 
 
-def _paces(models: Sequence[LoadedModel], events: Events, device: str) -> list[Pace]:
+def _paces(models: Sequence[LoadedModel], events: Events, asked: dict[str, Any]) -> list[Pace]:
     from stream.commands.learning_progress import Bar
     from stream.distillation.comparing import paces
     from stream.settings import Settings
@@ -176,7 +182,8 @@ def _paces(models: Sequence[LoadedModel], events: Events, device: str) -> list[P
     bar = Bar(events.progress)
     bar.begin("how fast, in turns")
     try:
-        return paces(models, msgspec.structs.replace(Settings(), device=device), bar.show)
+        settings = msgspec.structs.replace(Settings(), device=asked["device"])
+        return paces(models, settings, asked["speed_events"], bar.show)
     finally:
         bar.end()
 

@@ -19,8 +19,7 @@ from stream.training.figures import mean_surprise, of_horizons
 from stream.training.runs import Runs
 from stream.training.targets import Targets
 
-# One run of a model is a second or two; the speed of a shared machine changes within ten.
-_SPEED_EVENTS, _SPEED_USERS = 40_000, 5_000
+_SPEED_USERS = 5_000
 _SPEED_SEED, _SPEED_START_MS = 1, 1_767_225_600_000
 _TURNS = 3
 
@@ -91,14 +90,14 @@ def quality(
     return Quality(horizons, mean_surprise(scores, targets))
 
 
-def paces(models: Sequence[LoadedModel], settings: Settings, told: Callable[[int, float], None]) -> list[Pace]:
-    """In turns, A B A B, so that a machine that changes its speed changes it for all.
+def paces(
+    models: Sequence[LoadedModel], settings: Settings, events: int, told: Callable[[int, float], None]
+) -> list[Pace]:
+    """Of so many events each, in turns, A B A B, so that a machine that changes its speed changes it for all.
 
-    `told` is called with how many turns are over, and their share of all.
+    `told` is called with how many events are scored, and their share of all.
     """
-    polls = simulated_polls(
-        settings, seed=_SPEED_SEED, users=_SPEED_USERS, start_ms=_SPEED_START_MS, events=_SPEED_EVENTS
-    )
+    polls = simulated_polls(settings, seed=_SPEED_SEED, users=_SPEED_USERS, start_ms=_SPEED_START_MS, events=events)
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.torch_threads)
     try:
@@ -108,8 +107,8 @@ def paces(models: Sequence[LoadedModel], settings: Settings, told: Callable[[int
         for turn in range(_TURNS):
             for place, model in enumerate(models):
                 speeds[place].append(run_core(settings, model, polls))
-                done = turn * len(models) + place + 1
-                told(done, done / (_TURNS * len(models)))
+                turns = turn * len(models) + place + 1
+                told(turns * events, turns / (_TURNS * len(models)))
     finally:
         torch.set_num_threads(threads)
     return [_pace(of) for of in speeds]

@@ -12,7 +12,8 @@ from stream.events import EventBatch
 from stream.model_file import LoadedModel
 from stream.parity.differences import TOLERANCE
 from stream.parity.reading import Topics
-from tests.parity.topics import altered, compared, model_in, of_event, published, said, topics
+from tests.models import model_in
+from tests.parity.topics import altered, compared, of_event, published, said, topics
 from tests.shop import FakeRecord, random_events
 
 N, USERS = 300, 12
@@ -38,7 +39,7 @@ Records = tuple[list[FakeRecord], list[FakeRecord]]
 
 def of_user(events: EventBatch, user: str) -> list[int]:
     """The offsets of a user's events."""
-    return events["offset"][events.key == user.encode()].tolist()
+    return [int(offset) for offset in events["offset"][events.key == user.encode()]]
 
 
 def test_what_a_service_publishes_is_what_offline_scoring_gives(

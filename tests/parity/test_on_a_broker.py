@@ -17,7 +17,7 @@ from stream.kafka.topics import TopicReport
 from stream.settings import Settings
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
-from tests.parity.topics import model_in
+from tests.models import model_in
 from tests.running import fill, read, running, until_committed
 
 EVENTS, USERS = 3_000, 80

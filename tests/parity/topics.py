@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
 import torch
 
-from stream import model_file
 from stream.assembly import assemble
 from stream.events import EventBatch
 from stream.model_file import LoadedModel
@@ -17,17 +15,10 @@ from stream.parity.examine import Report, compare
 from stream.parity.published import ANOMALY, INTENT, Collected
 from stream.parity.reading import Topics
 from stream.settings import Settings
-from tests.shop import CPU, NORMAL, STATISTICS, FakeRecord, no_rows, score_all, small_model
+from tests.shop import CPU, FakeRecord, no_rows, score_all
 
 SETTINGS = Settings()
 SOURCES = {topic: source for source, topic in enumerate(SETTINGS.source_topics)}
-
-
-def model_in(folder: Path, seed: int = 0) -> LoadedModel:
-    """A small model that nothing was taught, from its file."""
-    path = folder / f"model-{seed}"
-    model_file.save(small_model(seed), path, statistics=STATISTICS, normal=NORMAL, made={})
-    return model_file.load(f"{path}.safetensors")
 
 
 def published(model: LoadedModel, events: EventBatch, *, cut: int = 7) -> tuple[list[FakeRecord], list[FakeRecord]]:
