@@ -21,6 +21,7 @@ from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
 from stream.commands.train import train
+from stream.commands.tune import tune
 from stream.commands.watch import watch
 from stream.errors import BehaviourStreamError
 
@@ -29,7 +30,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
-    ("Make it yours", (train, distill, parity)),
+    ("Make it yours", (train, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
     ("At the terminal", (completion,)),
 )
