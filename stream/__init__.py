@@ -2,8 +2,8 @@
 
 The way of the data, which is also the reading order (no module imports from one below it):
 
-  events -> decode -> merge -> intake -> rows -> sequences -> table -> features -> model -> anomaly -> scorer -> encode,
-  composed in `pipeline`.
+  events -> decode -> merge -> intake -> rows -> sequences -> table -> habits -> features -> model -> anomaly -> scorer
+  -> encode, composed in `pipeline`.
 
 Dimension letters, used in every docstring and comment that gives a shape:
 

@@ -1,14 +1,31 @@
-"""Nats of surprise -> anomaly in [0, 1]: how much of normal traffic is less surprising. A high score is strange.
+"""Nats of surprise -> anomaly in [0, 1]: how much of normal traffic is less strange. A high score is strange.
 
-Below the tail the distribution is what was measured on normal traffic; above it, a generalised Pareto tail (Pickands
+Two things are strange: one event that hardly ever comes after such a past, and many of which each is somewhat unusual.
+So beside the surprise of the event itself goes the strain: what the user's latest events had of it beyond the usual.
+
+    strain   a running sum of nats above the mean of normal traffic, each counting 2 % less with every event that
+             follows, divided by the standard deviation that such a sum of independent terms of one size would have
+
+Only parts that say what is done, at what price and from where go into the strain: gaps and their rhythm, items and
+categories surprise so much in normal traffic that they drown the rest (CHANGELOG has the numbers).
+
+Below the tail a distribution is what was measured on normal traffic; above it, a generalised Pareto tail (Pickands
 1975; Balkema and de Haan 1974), so that strange and stranger stay apart where normal traffic has nothing to say.
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from stream import sequences
+from stream.features import ACTION, CONTEXT, PARTS, PRICE
+from stream.rows import MEMORY
+from stream.sequences import Ints, Packing
 
 Doubles = NDArray[np.float64]
 
@@ -17,12 +34,19 @@ TAIL_FROM = 0.99
 # A lower shape would reach 1 - 1e-16, the last number below 1, within the range of nats that softmax heads can give.
 _SHAPE_LEAST = 0.2
 
+STRAIN_WEIGHTS = np.zeros(len(PARTS))
+STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
+_KEPT = 0.98  # of the strain, with every event
+_PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
+# -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud
+_SINGLE_LESS = math.log(10)
 
-class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The distribution of surprise over normal traffic, as a model's card holds it."""
 
-    quantiles: tuple[float, ...]  # nats, of evenly spaced probabilities from 0 to TAIL_FROM
-    tail_scale: float  # nats
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of a number over normal traffic, as a model's card holds it."""
+
+    quantiles: tuple[float, ...]  # of evenly spaced probabilities from 0 to TAIL_FROM
+    tail_scale: float
     tail_shape: float
 
     def __post_init__(self) -> None:
@@ -31,25 +55,92 @@ class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if not (self.tail_scale > 0 and self.tail_shape > 0):
             raise ValueError(f"expected tail scale and shape above 0, got {self.tail_scale} and {self.tail_shape}")
 
-    def percentile(self, nats: Doubles) -> Doubles:
-        """[N] the share of normal traffic that is less surprising than each; strictly rising in the tail."""
+    def below(self, number: Doubles) -> Doubles:
+        """[N] the share of normal traffic that has less; strictly rising in the tail."""
         quantiles = np.asarray(self.quantiles)
-        body = np.interp(nats, quantiles, np.linspace(0.0, TAIL_FROM, len(quantiles)))
-        excess = np.maximum(nats - quantiles[-1], 0.0) / self.tail_scale
+        body = np.interp(number, quantiles, np.linspace(0.0, TAIL_FROM, len(quantiles)))
+        excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
         beyond = (1.0 - TAIL_FROM) * (1.0 + self.tail_shape * excess) ** (-1.0 / self.tail_shape)
         return np.asarray(np.where(excess > 0, 1.0 - beyond, body))
 
+    def rarity(self, number: Doubles) -> Doubles:
+        """[N] -ln of the share that has more."""
+        return -np.log1p(-self.below(number))
 
-def fit(nats: Doubles, *, points: int = 200) -> NormalTraffic:
-    """The distribution of the surprise [N] of normal events; the tail by the method of moments."""
-    quantiles = np.quantile(nats, np.linspace(0.0, TAIL_FROM, points))
-    excess = nats[nats > quantiles[-1]] - quantiles[-1]
+
+class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is usual in normal traffic, as a model's card holds it."""
+
+    part_means: tuple[float, ...]  # nats of each of PARTS
+    surprise: Distribution  # nats of an event
+    strain: Distribution
+    rarity: Distribution  # of the rarer of both
+
+    def __post_init__(self) -> None:
+        if len(self.part_means) != len(PARTS) or not all(mean >= 0 for mean in self.part_means):
+            raise ValueError(f"expected {len(PARTS)} means of 0 or more, got {self.part_means}")
+
+    def anomaly(self, surprise: Doubles, strain: Doubles) -> Doubles:
+        """[N] in [0, 1], from the nats of each event and the strain with it."""
+        return self.rarity.below(_rarer(self.surprise.rarity(surprise), self.strain.rarity(strain)))
+
+
+class Strained(NamedTuple):
+    """The strain of N packed events, and what U users' memory holds after them."""
+
+    strain: Doubles  # [N]
+    memory: NDArray[np.void]  # [U] of MEMORY
+
+
+def strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], normal: NormalTraffic) -> Strained:
+    """N events' nats [N, len(PARTS)] in packed order, after what the memory of U users [U] holds."""
+    return _strained(nats, packing, memory, np.asarray(normal.part_means))
+
+
+def strain_of_runs(nats: NDArray[np.float32], counts: Ints, normal: NormalTraffic) -> Doubles:
+    """[N] the strain of whole runs: nats [N, len(PARTS)] of one user after the other, `counts` [U] events of each."""
+    packing = sequences.pack(np.repeat(np.arange(len(counts)), counts))
+    strain = strained(nats[packing.arrival], packing, np.zeros(len(counts), MEMORY), normal).strain
+    return packing.to_arrival(strain)
+
+
+def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] | None = None) -> NormalTraffic:
+    """What is usual in the nats [N, len(PARTS)] of users' whole runs, packed; `kept` [N]: in these events alone."""
+    chosen = np.ones(len(nats), np.bool_) if kept is None else kept
+    means = np.round(nats[chosen].mean(axis=0, dtype=np.float64), 6)
+    strain = _strained(nats, packing, np.zeros(len(packing.users), MEMORY), means).strain[chosen]
+    surprise = nats[chosen].sum(axis=1, dtype=np.float64)
+    of_surprise, of_strain = distribution(surprise), distribution(strain)
+    rarity = distribution(_rarer(of_surprise.rarity(surprise), of_strain.rarity(strain)))
+    return NormalTraffic(part_means=tuple(means.tolist()), surprise=of_surprise, strain=of_strain, rarity=rarity)
+
+
+def distribution(of: Doubles, *, points: int = 200) -> Distribution:
+    """Of the numbers [N] of normal events; the tail by the method of moments."""
+    quantiles = np.quantile(of, np.linspace(0.0, TAIL_FROM, points))
+    excess = of[of > quantiles[-1]] - quantiles[-1]
     if not len(excess) or not excess.var():
-        raise ValueError(f"expected surprise of many values above its {TAIL_FROM:.0%} quantile, got {len(nats)} in all")
+        raise ValueError(f"expected many values above the {TAIL_FROM:.0%} quantile, got {len(of)} in all")
     mean, variance = float(excess.mean()), float(excess.var())
     shape = max(_SHAPE_LEAST, 0.5 * (1.0 - mean * mean / variance))
-    return NormalTraffic(
+    return Distribution(
         quantiles=tuple(round(float(q), 6) for q in quantiles),
-        tail_scale=round(mean * (1.0 - shape), 6),  # the mean excess of a GPD is scale / (1 - shape)
+        tail_scale=max(round(mean * (1.0 - shape), 6), 1e-6),  # the mean excess of a GPD is scale / (1 - shape)
         tail_shape=round(shape, 6),
     )
+
+
+def _rarer(of_surprise: Doubles, of_strain: Doubles) -> Doubles:
+    return np.maximum(of_surprise - _SINGLE_LESS, of_strain)
+
+
+def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
+    beyond = (STRAIN_WEIGHTS * (nats - means)).sum(axis=1).astype(np.float32)
+    after, strain = memory.copy(), np.empty(len(nats))
+    for step in packing.steps():
+        moved = after[: step.stop - step.start]
+        total, weight = moved["strain"], moved["strain_weight"]
+        total[:] = np.float32(_KEPT) * total + beyond[step]
+        weight[:] = np.float32(_KEPT**2) * weight + np.float32(1.0)
+        strain[step] = total / np.sqrt(weight + _PRIOR)
+    return Strained(strain, after)

@@ -16,6 +16,7 @@ from stream.commands.completion import completion
 from stream.commands.demo import demo
 from stream.commands.distill import distill
 from stream.commands.doctor import doctor
+from stream.commands.evaluate import evaluate
 from stream.commands.parity import parity
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
@@ -30,7 +31,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
-    ("Make it yours", (train, tune, distill, parity)),
+    ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
     ("At the terminal", (completion,)),
 )

@@ -221,8 +221,13 @@ def _hash32(text: str | int | None) -> int:
 
 
 def _hash16(value: Any) -> int:
-    """0 for none, else of 65,535: it is only compared with the few that one user had before."""
-    return _hash32(value) % 0xFFFF + 1 if isinstance(value, str | int) and value != "" else 0
+    """0 for none, else of 65,535: it is only compared with the few that one user had before.
+
+    Never from the cache: there are as many devices as users.
+    """
+    if type(value) is int:  # not a bool, which is one too
+        value = str(value)
+    return xxh3_64_intdigest(value.encode()) % 0xFFFF + 1 if type(value) is str and value else 0
 
 
 def amount_of(money: _Money) -> float:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 import msgspec
 import numpy as np
 import orjson
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from stream.events import SOURCES, EventBatch, Reject
@@ -70,7 +70,9 @@ class AnomalyScore(_Score, frozen=True, gc=False):
     anomaly: Annotated[Unit, _about("share of normal traffic that is less surprising; a high score is strange")]
     surprise: Annotated[Nats, _about("-ln p(what came), in nats: the sum of its parts")]
     surprise_parts: SurpriseParts
-    fraud: Annotated[Unit | None, _about("probability of fraud; only of a model that learned from labels")] = None
+    strain: Annotated[float, _about("surprise of the user's latest events beyond the usual, in standard deviations")]
+    # Left out, never null.
+    fraud: Annotated[Unit | UnsetType, _about("probability of fraud; only of a model that learned from labels")] = UNSET
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -102,6 +104,7 @@ class Scored:
     carry_rebuilt: NDArray[np.bool_]
     intent: NDArray[np.float32]  # [N, K] in [0, 1]
     surprise_parts: NDArray[np.float32]  # [N, len(PARTS)] nats
+    strain: NDArray[np.float64]
     anomaly: NDArray[np.float64]  # in [0, 1]
     fraud: NDArray[np.float32] | None = None  # in [0, 1]; None: the model has no such head
 
@@ -112,9 +115,8 @@ class Scored:
     def none(cls) -> Self:
         """The scores of no events."""
         flags, numbers = np.empty(0, np.bool_), np.empty((0, len(PARTS)), np.float32)
-        return cls(
-            EventBatch.concat([]), np.empty(0, np.int64), flags, flags, numbers, numbers, np.empty(0, np.float64)
-        )
+        of_each = np.empty(0, np.float64)
+        return cls(EventBatch.concat([]), np.empty(0, np.int64), flags, flags, numbers, numbers, of_each, of_each)
 
     @property
     def surprise(self) -> NDArray[np.float64]:
@@ -134,7 +136,7 @@ _BOTH = (
     b'"events_seen":%%b,"model":%b,"model_hash":"%b",%%b,'
 )
 _INTENT = b'%b"purchase_intent":{%b}}'
-_ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b}%%b}' % b",".join(
+_ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b},"strain":%%b%%b}' % b",".join(
     b'"%b":%%b' % part.encode() for part in PARTS
 )
 _JSON_FLAG = (b"false", b"true")
@@ -169,7 +171,7 @@ class Encoder:
         fraud = [b""] * len(events)
         if scored.fraud is not None:
             fraud = [b',"fraud":' + token for token in _tokens(_rounded(scored.fraud))]
-        for key, event_id, where, flag, offset, time_ms, seen, anomaly, nats, horizons, of_fraud, *of in zip(
+        for key, event_id, where, flag, offset, time_ms, seen, anomaly, nats, horizons, *of in zip(
             events.key.tolist(),
             events.event_id.tolist(),
             self._wheres(events),
@@ -178,12 +180,13 @@ class Encoder:
             _tokens(scored.anomaly),
             _tokens(scored.surprise),
             zip(*(_tokens(intent[:, k]) for k in range(intent.shape[1])), strict=True),
-            fraud,
             *(_tokens(parts[:, part]) for part in range(len(PARTS))),
+            _tokens(np.round(scored.strain, _DIGITS)),
+            fraud,
             strict=True,
         ):
             both = both_as % (where, offset, _encode(event_id), _encode(key.decode()), time_ms, seen, _FLAGS[flag])
-            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of, of_fraud)
+            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of)
 
     def _wheres(self, events: EventBatch) -> list[bytes]:
         """[N] `topic-partition-`, the beginning of an id."""

@@ -6,16 +6,16 @@ compares with that user's own past. The past is the last few raw events and a me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream import sequences, structured
+from stream import habits, sequences, structured
 from stream.events import ACTIONS
-from stream.rows import COUNT_BUCKETS, COUNT_SCALES, KNOWN_PLACES, MEMORY, RAW_EVENT, WHEREABOUTS
+from stream.habits import SCALES_S
+from stream.rows import COUNT_BUCKETS, COUNT_SCALES, MEMORY, NOT_HELD_MS, RAW_EVENT, WHEREABOUTS
 from stream.sequences import Ints, Packing
 
 Floats = NDArray[np.float32]
@@ -27,11 +27,6 @@ FEATURES_FORMAT = 2
 
 # Of a user's last events: whose item and category an event may share. Their sequence in the row is at least as long.
 RECENT = 8
-# Seconds after which a counted action counts 1/e: a moment, a visit, half a day, a few days. The scales are those that
-# sessions, days and weeks of shopping have in common; what they were measured against is in the CHANGELOG.
-SCALES_S = np.array([60.0, 900.0, 14_400.0, 259_200.0])
-assert len(SCALES_S) == COUNT_SCALES
-_PRICES_KEPT = 32  # a user's usual price is that of about so many
 
 # Hash buckets, for a model that has embeddings of them. 2,048 of 8 numbers are 64 KiB of a model that is to stay small.
 ITEM_BUCKETS = 2048
@@ -159,34 +154,28 @@ def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Stati
     trail = _Trail.of(raw, packing, past)
     same_item, same_category = trail.same("item"), trail.same("category")
     rhythm = trail.rhythm(number)
-    memory, kept = past.memory.copy(), _Kept.empty(len(raw))
-    decay = np.exp(gap_s[:, None] / -SCALES_S).astype(np.float32)
-    bucket = raw["action"].astype(np.int64) % COUNT_BUCKETS
-    where = np.stack([raw[name] for name in WHEREABOUTS], axis=1)
-    for step in _steps(packing):
-        users = slice(step.stop - step.start)
-        _count(memory["counts"][users], decay[step], bucket[step], kept.counts[step])
-        _price(memory[users], log_price[step], kept.price_step[step], kept.price_spread[step])
-        _visit(memory["known"][users], where[step], kept.new[step])
+    real = np.empty((len(raw), len(REAL)), np.float32)
+    counts = real[:, _COUNTS:]
+    told = habits.follow(past.memory, raw, packing, gap_s=gap_s, log_price=log_price, counts=counts)
 
     priced = ~np.isnan(log_price)
-    step_known = ~np.isnan(kept.price_step)
+    step_known = ~np.isnan(told.price_step)
     price = np.where(priced, (log_price - statistics.price_mean) / statistics.price_std, 0.0)
     hour = (time_ms % _DAY_MS) * (2 * np.pi / _DAY_MS)
-    real = np.empty((len(raw), len(REAL)), np.float32)
     real[:, 0] = np.where(first, 0.0, (np.log1p(gap_s) - statistics.gap_mean) / statistics.gap_std)
     real[:, 1] = price
     real[:, 2] = first
     real[:, 3] = ~priced
-    real[:, 4] = np.where(step_known, np.clip(kept.price_step, -5.0, 5.0), 0.0)
-    real[:, 5] = kept.price_spread
+    real[:, 4] = np.where(step_known, np.clip(told.price_step, -5.0, 5.0), 0.0)
+    real[:, 5] = told.price_spread
     real[:, 6] = np.where(np.isnan(rhythm), 0.0, np.exp(np.abs(rhythm) / -0.1))
     real[:, 7] = np.sin(hour)
     real[:, 8] = np.cos(hour)
-    real[:, 9:_SAME_ITEM] = kept.new
+    real[:, 9:_SAME_ITEM] = told.new
     real[:, _SAME_ITEM : _SAME_ITEM + RECENT] = same_item
     real[:, _SAME_ITEM + RECENT : _COUNTS] = same_category
-    real[:, _COUNTS:] = np.log1p(kept.counts).reshape(len(raw), -1)
+    np.add(counts, 1, out=counts)
+    np.log(counts, out=counts)  # log1p takes four times as long, and says no more that matters
 
     classes = np.empty((len(raw), len(PARTS)), np.int64)
     classes[:, ACTION] = raw["action"]
@@ -196,17 +185,17 @@ def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Stati
     classes[:, RHYTHM] = np.where(
         np.isnan(rhythm), NOTHING, np.searchsorted(RHYTHM_EDGES, np.abs(rhythm), side="right")
     )
-    of_own = 1 + np.searchsorted(PRICE_EDGES, kept.price_step, side="right")
+    of_own = 1 + np.searchsorted(PRICE_EDGES, told.price_step, side="right")
     of_all = 2 + len(PRICE_EDGES) + np.searchsorted(FIRST_PRICE_EDGES, price, side="right")
     classes[:, PRICE] = np.where(step_known, of_own, np.where(priced, of_all, 0))
-    classes[:, CONTEXT] = np.where(first, NOTHING, kept.new @ (1 << np.arange(len(WHEREABOUTS))))
+    classes[:, CONTEXT] = np.where(first, NOTHING, told.new @ (1 << np.arange(len(WHEREABOUTS))))
     features = Features(
         raw["action"].astype(np.int64),
         (raw["item"] % ITEM_BUCKETS).astype(np.int64),
         np.where(raw["category"] == 0, 0, 1 + raw["category"] % (CATEGORY_BUCKETS - 1)).astype(np.int64),
         real,
     )
-    return Seen(features, classes, high_ms, memory)
+    return Seen(features, classes, high_ms, told.memory)
 
 
 def after(raw: NDArray[np.void], packing: Packing, past: Past, seen: Seen) -> Past:
@@ -218,68 +207,11 @@ def after(raw: NDArray[np.void], packing: Packing, past: Past, seen: Seen) -> Pa
     return Past(structured.take(trail.events, last), seen.memory, past.events_seen + packing.counts, last_ms)
 
 
-def _steps(packing: Packing) -> Iterator[slice]:
-    """The packed events of each step; the n of them are of the first n users."""
-    start = 0
-    for size in packing.batch_sizes.tolist():
-        yield slice(start, start + size)
-        start += size
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What the memory says at each of N packed events, the event's own action counted."""
-
-    counts: Floats  # [N, COUNT_SCALES, COUNT_BUCKETS]
-    price_step: Doubles  # [N] ln of the price over the user's usual one; NaN: no price, or none before
-    price_spread: Doubles  # [N] standard deviation of the user's ln(1 + price) before
-    new: Bools  # [N, len(WHEREABOUTS)] a whereabout that the user did not have, where they had one
-
-    @classmethod
-    def empty(cls, n: int) -> _Kept:
-        return cls(
-            np.empty((n, COUNT_SCALES, COUNT_BUCKETS), np.float32),
-            np.empty(n),
-            np.empty(n),
-            np.empty((n, len(WHEREABOUTS)), np.bool_),
-        )
-
-
-def _count(counts: Floats, decay: Floats, bucket: Ints, out: Floats) -> None:
-    """`counts` [n, scales, buckets] fade and count one action each, in place; a copy goes to `out`."""
-    counts *= decay[:, :, None]
-    counts[np.arange(len(bucket)), :, bucket] += 1.0
-    out[:] = counts
-
-
-def _price(memory: NDArray[np.void], log_price: Doubles, step: Doubles, spread: Doubles) -> None:
-    """Prices [n], NaN for none, go into each user's usual one; what they are beside it goes to `step` and `spread`."""
-    prices, mean, variance = memory["prices"], memory["price_mean"], memory["price_variance"]
-    priced = ~np.isnan(log_price)
-    away = np.where(priced, log_price - mean, 0.0)
-    step[:] = np.where(priced & (prices > 0), away, np.nan)
-    spread[:] = np.sqrt(variance)
-    weight = np.where(priced, 1.0 / np.minimum(prices + 1, _PRICES_KEPT), 0.0)
-    variance[:] = (1 - weight) * (variance + np.where(prices > 0, weight * away * away, 0.0))
-    mean += weight * away
-    prices += priced
-
-
-def _visit(known: NDArray[np.uint16], where: NDArray[np.uint16], new: Bools) -> None:
-    """Whereabouts [n, W] become the latest of those `known` [n, W, KNOWN_PLACES]; which are not among them: `new`."""
-    same = known == where[:, :, None]
-    place = np.where(
-        same.any(axis=2), same.argmax(axis=2), KNOWN_PLACES - 1
-    )  # what is found moves up, else the last goes
-    new[:] = (where != 0) & ~same.any(axis=2) & (known[:, :, 0] != 0)
-    moved = np.concatenate([where[:, :, None], known[:, :, :-1]], axis=2)
-    moves = (np.arange(KNOWN_PLACES) <= place[:, :, None]) & (where != 0)[:, :, None]
-    known[:] = np.where(moves, moved, known)
-
-
 def _which(same: Bools, hashes: NDArray[np.uint32]) -> Ints:
     """[N] 0: none, k: that of k events ago, _OTHER: that of none of them."""
-    return np.where(hashes == 0, 0, np.where(same.any(axis=1), 1 + same.argmax(axis=1), _OTHER))
+    place = same.argmax(axis=1)
+    found = same[np.arange(len(same)), place]
+    return np.where(hashes == 0, 0, np.where(found, 1 + place, _OTHER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +219,7 @@ class _Trail:
     """Recent events and those of the batch, one user after the other, so that k events ago is k places back."""
 
     events: NDArray[np.void]
-    at: Ints  # [N] packed -> place in `events`
+    near: Ints  # [N, 1 + RECENT] packed -> places in `events`: its own, that of the event before, ...
 
     @classmethod
     def of(cls, raw: NDArray[np.void], packing: Packing, past: Past) -> _Trail:
@@ -298,21 +230,18 @@ class _Trail:
         structured.put(events, start[:, None] + np.arange(RECENT), past.recent)
         at = start[packing.user] + RECENT + packing.rank
         structured.put(events, at, raw)
-        return cls(events, at)
+        return cls(events, at[:, None] - np.arange(1 + RECENT))
 
     def same(self, name: str) -> Bools:
         """[N, RECENT] whether the k-th event before has the same `name`, where there is one."""
-        column = self.events[name]
-        hashes = column[self.at]
-        return np.stack([(hashes != 0) & (hashes == column[self.at - k]) for k in range(1, RECENT + 1)], axis=1)
+        hashes = self.events[name].copy()[self.near]  # copied: side by side they are found sooner
+        return np.asarray((hashes[:, 1:] == hashes[:, :1]) & (hashes[:, :1] != 0))
 
     def rhythm(self, number: Ints) -> Doubles:
         """[N] ln of the gap over the gap before it; NaN where there are not both."""
-        time_s = self.events["time_ms"] / 1000.0
-        gap = time_s[self.at] - time_s[self.at - 1]
-        before = time_s[self.at - 1] - time_s[self.at - 2]
-        both = (number >= 2) & (gap >= 0) & (before >= 0)
-        with np.errstate(invalid="ignore"):
-            return np.where(
-                both, np.log(np.maximum(gap, 0) + _BLINK_S) - np.log(np.maximum(before, 0) + _BLINK_S), np.nan
-            )
+        time_ms = self.events["time_ms"].copy()
+        now_ms, last_ms, before_ms = (time_ms[self.near[:, k]] for k in range(3))
+        gap_ms, gap_before_ms = now_ms - last_ms, last_ms - before_ms
+        both = (number >= 2) & (gap_ms >= 0) & (gap_before_ms >= 0) & (before_ms != NOT_HELD_MS)
+        log_gap, log_before = (np.log(np.maximum(gap, 0) / 1000.0 + _BLINK_S) for gap in (gap_ms, gap_before_ms))
+        return np.where(both, log_gap - log_before, np.nan)

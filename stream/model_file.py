@@ -39,6 +39,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     made: dict[str, Any]  # the command, its seed, what it trained on and what it reached: for people
 
 
+class _Stamp(msgspec.Struct, frozen=True):
+    """What a card of any version says of the version that made it."""
+
+    format: str = CARD_FORMAT
+    features_format: int = FEATURES_FORMAT
+    actions: tuple[str, ...] = ACTIONS
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model, ready to score."""
@@ -122,19 +130,28 @@ def _read(path: Path) -> bytes:
 
 
 def _card(path: Path) -> Card:
+    text = _read(path)
     try:
-        card = msgspec.json.decode(_read(path), type=Card)
+        _check_version(path, msgspec.json.decode(text, type=_Stamp))
+        card = msgspec.json.decode(text, type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"model card {path}: {error}") from None
     if not min(card.statistics.gap_std, card.statistics.price_std) > 0:
         raise SettingsError(f"model card {path}: expected standard deviations above 0, got {card.statistics}")
-    ours = {f.name: f.default for f in msgspec.structs.fields(Card) if f.default is not msgspec.NODEFAULT}
-    for name, expected in ours.items():
-        if getattr(card, name) != expected:
-            raise SettingsError(
-                f"model card {path}: expected {name} {expected}, got {getattr(card, name)}; another version made it"
-            )
+    if card.sizes.actions != len(card.actions):
+        raise SettingsError(
+            f"model card {path}: expected sizes for its {len(card.actions)} actions, got {card.sizes.actions}"
+        )
     return card
+
+
+def _check_version(path: Path, found: _Stamp) -> None:
+    """Before all else is read: what it holds may be named otherwise there."""
+    for name, expected in msgspec.structs.asdict(_Stamp()).items():
+        if getattr(found, name) != expected:
+            raise SettingsError(
+                f"model card {path}: expected {name} {expected}, got {getattr(found, name)}; another version made it"
+            )
 
 
 def _check_weights(path: Path, model: BehaviourModel, tensors: dict[str, torch.Tensor]) -> None:

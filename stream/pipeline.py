@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from stream import features, sequences, structured
+from stream import anomaly, features, sequences, structured
 from stream.anomaly import NormalTraffic
 from stream.encode import Scored
 from stream.events import EventBatch
@@ -63,10 +63,11 @@ class Pipeline:
 
         number = past.events_seen[packing.user] + packing.rank + 1
         table.append(packing, raw, events, np.maximum(seen.high_ms, raw["time_ms"]))
-        table.remember(packing.users, seen.memory)
+        strained = anomaly.strained(scores.surprise, packing, seen.memory, self._normal)
+        table.remember(packing.users, strained.memory)
         table.scatter(packing.users, carry)
         in_order = packing.to_arrival
-        parts = in_order(scores.surprise)
+        parts, strain = in_order(scores.surprise), in_order(strained.strain)
         scored = Scored(
             events=events,
             events_seen=in_order(number),
@@ -74,7 +75,8 @@ class Pipeline:
             carry_rebuilt=np.isin(slots, stale),
             intent=in_order(scores.intent),
             surprise_parts=parts,
-            anomaly=self._normal.percentile(parts.sum(axis=1, dtype=np.float64)),
+            strain=strain,
+            anomaly=self._normal.anomaly(parts.sum(axis=1, dtype=np.float64), strain),
             fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")
@@ -89,7 +91,8 @@ class Pipeline:
     def _rebuild(self, slots: Ints) -> None:
         """Make the carry of users whose row has none by this model: run their rolling sequence through it.
 
-        The memory is of raw inputs, and stays; a row of the first format has none, and gets that of the sequence.
+        The memory is of raw inputs, and stays; a row of the first format has none, and gets that of the sequence. The
+        strain begins anew: it is of another model's surprise.
         """
         if not len(slots):
             return
@@ -100,5 +103,8 @@ class Pipeline:
         seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics)
         blank = torch.zeros_like(table.gather(packing.users))
         table.scatter(packing.users, self._scorer.advance(seen.features, packing, blank))
-        bare = ~table.memory(packing.users)["counts"].any(axis=(1, 2))
-        table.remember(packing.users[bare], structured.take(seen.memory, bare))
+        memory = table.memory(packing.users)
+        bare = ~memory["counts"].any(axis=(1, 2))
+        structured.put(memory, bare, structured.take(seen.memory, bare))
+        memory["strain"] = memory["strain_weight"] = 0.0
+        table.remember(packing.users, memory)

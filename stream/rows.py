@@ -28,6 +28,8 @@ from stream.merge import Position
 
 FORMAT = 2
 NO_OFFSET = -1
+# The time of an event that a rolling sequence has a place for and never held: it was shorter when the event came.
+NOT_HELD_MS = -1
 
 # One event of a rolling sequence, as it came: never a feature, so that features may change without losing state.
 RAW_EVENT = np.dtype(
@@ -45,7 +47,7 @@ RAW_EVENT = np.dtype(
 )
 
 # What is kept of all of a user's events, also of those that have left the rolling sequence: running figures of raw
-# inputs, by rules in `features`. No model has a part in them.
+# inputs, by rules in `habits`. But for the strain, no model has a part in them.
 COUNT_SCALES = 4
 COUNT_BUCKETS = 16  # of actions: there are 13, and a row must not change its layout for a 14th
 WHEREABOUTS = ("device", "country", "place")
@@ -56,6 +58,8 @@ MEMORY = np.dtype(
         ("prices", "<f4"),  # how many events had one
         ("price_mean", "<f4"),  # of ln(1 + price), of the latest few
         ("price_variance", "<f4"),
+        ("strain", "<f4"),  # of surprise beyond the usual, fading: by rules in `anomaly`, and of the carry's model
+        ("strain_weight", "<f4"),
         ("known", "<u2", (len(WHEREABOUTS), KNOWN_PLACES)),  # hashes, the latest first; 0: none
     ]
 )
@@ -159,7 +163,8 @@ def _fitted(row: np.void, blank: np.void) -> np.void:
     for name in ("events_seen", "last_time_ms", "offsets", "generations"):
         fitted[name] = row[name]
     seen, had, has = int(row["events_seen"]), int(row["sequence"]), int(blank["sequence"])
-    kept = np.arange(max(0, seen - min(had, has)), seen)
+    kept, wanted = (np.arange(max(0, seen - n), seen) for n in (min(had, has), has))
+    fitted["raw"]["time_ms"][wanted % has] = NOT_HELD_MS
     for name in row["raw"].dtype.names:
         fitted["raw"][name][kept % has] = row["raw"][name][kept % had]
     if row["format"] != FORMAT:

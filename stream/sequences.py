@@ -6,6 +6,7 @@ Step t holds the t-th event of every user who has so many, the busiest users fir
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +34,13 @@ class Packing:
         column = np.empty_like(packed)
         column[self.arrival] = packed
         return column
+
+    def steps(self) -> Iterator[slice]:
+        """The packed events of each step; the n of one are those of the first n users, in that order."""
+        start = 0
+        for size in self.batch_sizes.tolist():
+            yield slice(start, start + size)
+            start += size
 
 
 def pack(slots: Ints) -> Packing:
@@ -76,10 +84,8 @@ def running_max(values: Ints, packing: Packing, initial: Ints) -> Ints:
     """
     before = np.empty_like(values)
     high = initial.copy()
-    start = 0
-    for size in packing.batch_sizes.tolist():
-        step = slice(start, start + size)
-        before[step] = high[:size]
-        np.maximum(high[:size], values[step], out=high[:size])
-        start += size
+    for step in packing.steps():
+        so_far = high[: step.stop - step.start]
+        before[step] = so_far
+        np.maximum(so_far, values[step], out=so_far)
     return before

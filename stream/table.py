@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stream import rows as row_format
 from stream import structured
 from stream.events import EventBatch
-from stream.rows import RAW_EVENT, Rows, Sizes
+from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes
 from stream.sequences import Ints, Packing
 
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
@@ -91,12 +91,16 @@ class Table:
         return np.asarray(self._rows["last_time_ms"][slots])
 
     def recent(self, slots: Ints, n: int) -> NDArray[np.void]:
-        """[U, n] the events applied last, raw, the latest at the end; zeros where there were fewer."""
-        seen = self.events_seen(slots)[:, None]
-        number = seen + np.arange(-n, 0)
-        events = structured.take(self._rows["raw"], (slots[:, None], number % self._sizes.sequence))
-        events[number < 0] = np.zeros((), RAW_EVENT)
-        return events
+        """[U, n] the events applied last, raw, the latest at the end; zeros where there were fewer.
+
+        Those that the row never held have the time NOT_HELD_MS.
+        """
+        sequence = self._sizes.sequence
+        if n > sequence:
+            raise ValueError(f"rolling sequence: expected at least the {n} events that are looked at, got {sequence}")
+        # Of a user with fewer events, the places of the others are as a new row has them.
+        number = self.events_seen(slots)[:, None] + np.arange(-n, 0)
+        return structured.take(self._rows["raw"], (slots[:, None], number % sequence))
 
     def memory(self, slots: Ints) -> NDArray[np.void]:
         """[U] what is remembered of all events of each user (`rows.MEMORY`), a copy; zeros for one never seen."""
@@ -112,13 +116,15 @@ class Table:
         return np.asarray(slots[foreign])
 
     def sequences(self, slots: Ints) -> tuple[Ints, NDArray[np.void]]:
-        """(slot of each, raw events): the rolling sequences of distinct users, each oldest first."""
+        """(slot of each, raw events): the rolling sequences of distinct users, each oldest first, as far as held."""
         sequence = self._sizes.sequence
         seen = self.events_seen(slots)
         length = np.minimum(seen, sequence)
         owner = np.repeat(slots, length)
         age = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
-        return owner, structured.take(self._rows["raw"], (owner, (np.repeat(seen - length, length) + age) % sequence))
+        raw = structured.take(self._rows["raw"], (owner, (np.repeat(seen - length, length) + age) % sequence))
+        held = raw["time_ms"] != NOT_HELD_MS
+        return owner[held], structured.take(raw, held)
 
     def gather(self, slots: Ints) -> torch.Tensor:
         """[U, P, L, H] the carry of each user; zeros for one never seen."""
@@ -199,6 +205,8 @@ class Table:
         had = len(self._keys)
         self._keys = np.concatenate([self._keys, np.empty(more, object)])
         self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
-        self._rows = structured.concat([self._rows, np.zeros(more, self._rows.dtype)])
+        rows = np.zeros(had + more, self._rows.dtype)  # not joined with the former ones: that would write all of it
+        structured.put(rows, slice(had), self._rows)
+        self._rows = rows
         self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])
         self._free.extend(range(had + more - 1, had - 1, -1))

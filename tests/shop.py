@@ -10,12 +10,12 @@ import numpy as np
 import orjson
 import torch
 
-from stream import rows
+from stream import rows, sequences
 from stream.anomaly import fit
 from stream.decode import TimeBounds, decode
 from stream.encode import Scored
 from stream.events import CLICK_NAMES, EventBatch, Frame
-from stream.features import Statistics
+from stream.features import PARTS, Statistics
 from stream.model import BehaviourModel, Cell, Sizes
 from stream.pipeline import Pipeline
 from stream.scorer import Scorer
@@ -25,7 +25,8 @@ START_MS = 1_790_000_000_000
 BOUNDS = TimeBounds(300_000, 366 * 86_400_000)
 CPU = torch.device("cpu")
 STATISTICS = Statistics(3.0, 2.0, 3.0, 1.0)
-NORMAL = fit(np.random.default_rng(0).exponential(3.0, 10_000))
+_NATS = np.random.default_rng(0).exponential(0.5, (10_000, len(PARTS))).astype(np.float32)
+NORMAL = fit(_NATS, sequences.pack(np.repeat(np.arange(500), 20)))
 # Any hash: the first bytes of a model's SHA-256.
 MODEL = 0x1234_5678_9ABC_DEF0
 
@@ -71,11 +72,13 @@ def random_events(seed: int, *, n: int, users: int, partition: int = 0, first_of
     return batch
 
 
-def small_model(seed: int = 0, *, hidden: int = 8, layers: int = 1, cell: Cell = "lstm") -> BehaviourModel:
+def small_model(
+    seed: int = 0, *, hidden: int = 8, layers: int = 1, cell: Cell = "lstm", fraud: bool = False
+) -> BehaviourModel:
     """A model that nothing was taught; all of its weights speak."""
     torch.manual_seed(seed)
-    model = BehaviourModel(Sizes(hidden=hidden, layers=layers, cell=cell))
-    for weight in (model.intent_direct.weight, *(given.weight for given in model.given)):
+    model = BehaviourModel(Sizes(hidden=hidden, layers=layers, cell=cell, fraud=fraud))
+    for weight in (model.intent_direct.weight, *model.given.parameters()):
         torch.nn.init.normal_(weight, std=0.1)
     return model
 
@@ -131,6 +134,8 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
             for name in ("intent", "surprise_parts", "anomaly", "events_seen", "late", "carry_rebuilt")
         },
     }
+    if all(s.fraud is not None for s in results if len(s)):
+        columns["fraud"] = np.concatenate([s.fraud for s in results if s.fraud is not None])
     return {name: column[order] for name, column in columns.items()}
 
 

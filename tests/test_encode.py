@@ -26,17 +26,16 @@ from stream.encode import (
     PurchaseIntent,
     Scored,
     SurpriseParts,
-    horizon_name,
     json_schemas,
 )
 from stream.events import EVENT, EventBatch, Reject
 from stream.features import PARTS
-from tests.shop import BOUNDS, FakeRecord, click, frame, pipeline, random_events, score_all
+from tests.shop import BOUNDS, FakeRecord, click, frame, pipeline, random_events, score_all, small_model
 
 TOPICS = ("clicks", "searches.v2", "shop_purchases-eu")
-MODEL, HASH, HORIZONS = "shoppers-h64", "0123456789ab", (1800, 86_400)
+MODEL, HASH, HORIZONS = "shoppers-h64", "0123456789ab", ("30m", "24h", "session")
 NOW_MS = 1_790_000_123_456
-ENCODER = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons_secs=HORIZONS)
+ENCODER = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=HORIZONS)
 
 # What breaks text that is put together by hand; `%` most of all, for the encoder's templates are filled by it.
 NASTY = (
@@ -67,6 +66,7 @@ def _scored(ids: Sequence[tuple[str, str]], seed: int = 0, **columns: Any) -> Sc
         "intent": (rng.random((n, len(HORIZONS))) ** rng.integers(1, 40)).astype(np.float32),
         "surprise_parts": rng.exponential(3.0, (n, len(PARTS))).astype(np.float32),
         "anomaly": rng.random(n),
+        "fraud": rng.random(n).astype(np.float32) if seed % 2 else None,
     }
     return Scored(events=events, **(scores | columns))
 
@@ -91,12 +91,13 @@ def _straightforward(scored: Scored, i: int) -> tuple[PurchaseIntent, AnomalySco
     }
     intent = [round(float(p), 6) for p in scored.intent[i]]
     return (
-        PurchaseIntent(**common, purchase_intent=dict(zip(("30m", "24h"), intent, strict=True))),
+        PurchaseIntent(**common, purchase_intent=dict(zip(HORIZONS, intent, strict=True))),
         AnomalyScore(
             **common,
             anomaly=float(scored.anomaly[i]),
             surprise=round(sum(parts), 6),
-            surprise_parts=SurpriseParts(*parts),
+            surprise_parts=SurpriseParts(**dict(zip(PARTS, parts, strict=True))),
+            fraud=msgspec.UNSET if scored.fraud is None else round(float(scored.fraud[i]), 6),
         ),
     )
 
@@ -111,8 +112,9 @@ def _check(scored: Scored) -> None:
         assert msgspec.json.decode(intent_value, type=PurchaseIntent, strict=True) == intent
         assert msgspec.json.decode(anomaly_value, type=AnomalyScore, strict=True) == anomaly
         for value, record in ((intent_value, intent), (anomaly_value, anomaly)):
-            assert list(json.loads(value)) == list(record.__struct_fields__)  # no field more, and in the type's order
-            assert _pairs(value) == _pairs(msgspec.json.encode(record))
+            assert _pairs(value) == _pairs(msgspec.json.encode(record))  # no field more, and in the type's order
+            left_out = {*record.__struct_fields__} - json.loads(value).keys()
+            assert left_out == ({"fraud"} if record is anomaly and scored.fraud is None else set())
             _validate(value, type(record))
 
 
@@ -166,8 +168,9 @@ def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
     scored = _scored(
         [("u", "e")] * n,
         anomaly=ends,
-        intent=np.stack([ends, ends[::-1]], axis=1).astype(np.float32),
-        surprise_parts=np.stack([nats, nats[::-1], np.zeros(n, np.float32), nats], axis=1),
+        intent=np.stack([ends, ends[::-1], ends], axis=1).astype(np.float32),
+        surprise_parts=np.stack([nats, nats[::-1], *[np.zeros(n, np.float32)] * (len(PARTS) - 3), nats], axis=1),
+        fraud=ends.astype(np.float32),
         events_seen=np.array([1, 2, 2**31, 2**53, 2**62, 10, 100]),
     )
     _check(scored)
@@ -184,14 +187,35 @@ def test_all_eight_combinations_of_the_flags_are_told_apart() -> None:
     _check(scored)
 
 
-@pytest.mark.parametrize("horizons", [(60,), (30, 1800, 3600, 604_800)])
-def test_a_model_may_have_any_number_of_horizons(horizons: tuple[int, ...]) -> None:
+def test_every_part_of_the_surprise_is_written_under_its_name() -> None:
+    assert SurpriseParts.__struct_fields__ == PARTS
+    nats = np.arange(1, len(PARTS) + 1, dtype=np.float32)[None]
+    ((_, _, anomaly),) = ENCODER.scores(_scored([("u", "e")], surprise_parts=nats), NOW_MS)
+    read = json.loads(anomaly)
+    assert read["surprise_parts"] == {part: place for place, part in enumerate(PARTS, 1)}
+    assert read["surprise"] == sum(range(1, len(PARTS) + 1))
+
+
+def test_a_probability_of_fraud_is_written_for_a_model_that_gives_one_and_else_left_out() -> None:
+    def written(fraud: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        ((_, intent, anomaly),) = ENCODER.scores(_scored([("u", "e")], fraud=fraud), NOW_MS)
+        return json.loads(intent), json.loads(anomaly)
+
+    intent, anomaly = written(np.array([0.25], np.float32))
+    assert anomaly["fraud"] == 0.25
+    assert "fraud" not in intent
+    assert "fraud" not in written(None)[1]
+    assert msgspec.convert(written(None)[1], AnomalyScore).fraud is msgspec.UNSET
+
+
+@pytest.mark.parametrize("horizons", [("1m",), ("30s", "30m", "1h", "168h"), ("session",)])
+def test_a_model_may_have_any_number_of_horizons(horizons: tuple[str, ...]) -> None:
     intent = np.linspace(0, 1, 2 * len(horizons), dtype=np.float32).reshape(2, len(horizons))
-    encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons_secs=horizons)
+    encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=horizons)
     written = [value for _, value, _ in encoder.scores(_scored([("a", "1"), ("b", "2")], intent=intent), NOW_MS)]
     for value, expected in zip(written, intent.tolist(), strict=True):
         read = msgspec.json.decode(value, type=PurchaseIntent).purchase_intent
-        assert read == {horizon_name(h): round(p, 6) for h, p in zip(horizons, expected, strict=True)}
+        assert read == {name: round(p, 6) for name, p in zip(horizons, expected, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -206,14 +230,15 @@ def test_a_model_may_have_any_number_of_horizons(horizons: tuple[int, ...]) -> N
     ],
 )
 def test_a_model_file_may_have_any_name(model: str) -> None:
-    encoder = Encoder(topics=TOPICS, model=model, model_hash=HASH, horizons_secs=HORIZONS)
+    encoder = Encoder(topics=TOPICS, model=model, model_hash=HASH, horizons=HORIZONS)
     ((_, intent, anomaly),) = encoder.scores(_scored([("u", "e")]), NOW_MS)
     assert msgspec.json.decode(intent, type=PurchaseIntent).model == model
     assert msgspec.json.decode(anomaly, type=AnomalyScore).model == model
 
 
-def test_what_the_pipeline_scores_is_written_and_valid() -> None:
-    scoring, _ = pipeline()
+@pytest.mark.parametrize("fraud", [False, True])
+def test_what_the_pipeline_scores_is_written_and_valid(fraud: bool) -> None:
+    scoring, _ = pipeline(small_model(fraud=fraud))
     for partition in (0, 3):
         for scored in score_all(scoring, random_events(partition, n=200, users=9, partition=partition), cuts=(50,)):
             _check(scored)
@@ -233,26 +258,12 @@ def test_the_schemas_refuse_what_is_out_of_range() -> None:
         (PurchaseIntent, intent, {"events_seen": 0}),
         (AnomalyScore, anomaly, {"anomaly": -0.1}),
         (AnomalyScore, anomaly, {"surprise": None}),
+        (AnomalyScore, anomaly, {"fraud": 1.5}),
+        (AnomalyScore, anomaly, {"fraud": None}),
+        (AnomalyScore, anomaly, {"surprise_parts": {"action": 1.0}}),
     ):
         with pytest.raises(jsonschema.ValidationError):
             _validate(json.dumps(json.loads(value) | change).encode(), kind)
-
-
-@pytest.mark.parametrize(
-    ("secs", "name"),
-    [
-        (1, "1s"),
-        (90, "90s"),
-        (60, "1m"),
-        (1800, "30m"),
-        (5400, "90m"),
-        (3600, "1h"),
-        (86_400, "24h"),
-        (604_800, "168h"),
-    ],
-)
-def test_a_horizon_is_called_by_its_largest_whole_unit(secs: int, name: str) -> None:
-    assert horizon_name(secs) == name
 
 
 def _dead_letter(reject: Reject, max_bytes: int = 65_536) -> DeadLetter:

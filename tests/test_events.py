@@ -104,6 +104,48 @@ def test_a_purchase_has_its_value_and_its_first_item() -> None:
     assert _decode({"event_name": "purchase"}, source=PURCHASES)["item"][0] == 0
 
 
+_WHEREABOUTS = {"device": "device_id", "country": "country", "place": "location_id"}
+
+
+@pytest.mark.parametrize(("column", "field"), _WHEREABOUTS.items())
+@pytest.mark.parametrize("source", [CLICKS, SEARCHES, PURCHASES])
+def test_whereabouts_are_hashes_that_tell_one_from_another(column: str, field: str, source: int) -> None:
+    name = {CLICKS: "view_item", SEARCHES: "search", PURCHASES: "purchase"}[source]
+
+    def hashed(value: object) -> int:
+        batch = _decode({"event_name": name, field: value}, source=source)
+        assert not any(batch[other][0] for other in _WHEREABOUTS if other != column)
+        return int(batch[column][0])
+
+    values = ["GA1.2.123", "DE", "de", "é", "🛒", " ", "0", "x" * 10_000, 7, -7, 2**63]
+    assert 0 not in map(hashed, values)
+    assert len({hashed(value) for value in values}) == len(values)
+    assert hashed("DE") == hashed("DE")
+    assert hashed(7) == hashed("7")  # one shop's records of two kinds may differ in this
+
+
+@pytest.mark.parametrize("value", [None, "", True, False, 0.5, 12.0, {}, {"id": "d1"}, [], ["DE"], [[[]]]])
+def test_whereabouts_of_another_type_are_none_and_cost_no_event(value: object) -> None:
+    batch = _decode(dict.fromkeys(_WHEREABOUTS.values(), value))
+    assert [int(batch[column][0]) for column in _WHEREABOUTS] == [0, 0, 0]
+    assert _decode({})["device"][0] == 0
+
+
+def test_a_boolean_is_no_whereabout_though_python_takes_it_for_a_number() -> None:
+    for before in (True, 1, False, 0):
+        _decode({"location_id": before})
+        assert _decode({"location_id": True})["place"][0] == _decode({"location_id": False})["place"][0] == 0
+        assert _decode({"location_id": 1})["place"][0] == _decode({"location_id": "1"})["place"][0] != 0
+
+
+def test_a_hash_of_whereabouts_is_0_for_none_alone() -> None:
+    # Of 65,536 values and more each hash comes up, so one that could be 0 would be.
+    records = [click("u1", START_MS, i, device_id=f"device-{i}") for i in range(200_000)]
+    hashes = decode(frame(records), BOUNDS)[0]["device"]
+    assert hashes.min() == 1
+    assert len(np.unique(hashes)) > 60_000
+
+
 @pytest.mark.parametrize("time", [0, 86_400_000, 253_402_300_799_999, "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"])
 def test_an_absurd_time_is_replaced_by_the_records_own_and_flagged(time: object) -> None:
     batch = _decode({"event_time": time})
@@ -145,6 +187,7 @@ def test_a_year_9999_event_does_not_move_the_merge() -> None:
         (_with(event_time="2026-09-21T14:13:20"), "bad_time", "expected RFC 3339 with a zone"),
         (_with(event_time="9" * 5000), "bad_time", "..."),
         (_with().replace(b"1790000000000", b"9" * 5_000), "schema", "at $.event_time"),
+        (_with(device_id=7)[:-1] + b"e999}", "schema", "Number out of range - at $.device_id"),
         (_with(price=-0.0).replace(b"-0.0", b"NaN"), "not_json", "malformed"),
         (_with(price="NaN"), "bad_price", "expected an amount from 0 to 1e+09, got 'NaN'"),
         (_with(price="inf"), "bad_price", "got 'inf'"),
@@ -190,7 +233,23 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from(["user_id", "event_id", "event_time", "price", "value", "items", "item_id"]), _JSON)
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "user_id",
+                "event_id",
+                "event_time",
+                "price",
+                "value",
+                "items",
+                "item_id",
+                "device_id",
+                "country",
+                "location_id",
+            ]
+        ),
+        _JSON,
+    )
 )
 def test_no_json_at_all_raises(fields: dict[str, object]) -> None:
     import json

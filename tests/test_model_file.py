@@ -15,6 +15,7 @@ import torch
 
 from stream import model_file
 from stream.errors import SettingsError
+from stream.model import Cell, Sizes, horizon_name
 from stream.model_file import LoadedModel
 from tests.shop import NORMAL, STATISTICS, small_model
 
@@ -65,7 +66,10 @@ def test_what_cannot_be_written_leaves_the_former_model_whole(path: Path) -> Non
         ({"hidden": 0}, "1 or more"),
         ({"hidden": -1}, "1 or more"),
         ({"layers": 0}, "1 or more"),
-        ({"horizons_secs": []}, "1 or more"),
+        ({"horizons_secs": [], "session": False}, "one horizon at least"),
+        ({"item_numbers": -1}, "1 or more"),
+        ({"cell": "transformer"}, "$.sizes.cell"),
+        ({"actions": 5}, "expected sizes for its 13 actions, got 5"),
         ({"horizons_secs": [0, 1800]}, "1 or more"),
         ({"horizons_secs": [1800, 1800]}, "horizons that differ"),
     ],
@@ -88,9 +92,34 @@ def test_weights_that_are_no_numbers_are_refused(path: Path) -> None:
     assert "expected finite weights, got NaN or infinity in intent.bias" in _refused(path)
 
 
+def test_horizons_are_named_and_the_session_is_the_last() -> None:
+    assert Sizes(hidden=8).horizons == ("30m", "24h", "session")
+    assert Sizes(hidden=8, session=False).horizons == ("30m", "24h")
+    assert Sizes(hidden=8, horizons_secs=()).horizons == ("session",)
+
+
+@pytest.mark.parametrize(
+    ("secs", "name"),
+    [
+        (1, "1s"),
+        (90, "90s"),
+        (60, "1m"),
+        (1800, "30m"),
+        (5400, "90m"),
+        (3600, "1h"),
+        (86_400, "24h"),
+        (604_800, "168h"),
+    ],
+)
+def test_a_horizon_is_called_by_its_largest_whole_unit(secs: int, name: str) -> None:
+    assert horizon_name(secs) == name
+
+
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_saved_model_is_loaded_bit_for_bit(tmp_path: Path, layers: int) -> None:
-    model, path = small_model(3, hidden=5, layers=layers), tmp_path / "mine.safetensors"
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("fraud", [False, True])
+def test_a_saved_model_is_loaded_bit_for_bit(tmp_path: Path, layers: int, cell: Cell, fraud: bool) -> None:
+    model, path = small_model(3, hidden=5, layers=layers, cell=cell, fraud=fraud), tmp_path / "mine.safetensors"
     card = model_file.save(model, path, statistics=STATISTICS, normal=NORMAL, made=MADE)
     loaded = model_file.load(str(path))
     assert loaded.card == card
@@ -169,11 +198,9 @@ def test_a_card_with_a_field_that_is_unknown_or_wrong_is_told_which(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("format", "behaviour-stream-model/2"),
-        ("features_format", 2),
+        ("format", "behaviour-stream-model/9"),
+        ("features_format", 9),
         ("actions", ["none", "tap"]),
-        ("gap_edges_secs", [1.0, 2.0]),
-        ("price_edges", [1.0]),
     ],
 )
 def test_a_card_made_for_other_features_is_refused_with_both_values(path: Path, field: str, value: Any) -> None:
@@ -184,6 +211,16 @@ def test_a_card_made_for_other_features_is_refused_with_both_values(path: Path, 
     assert message.endswith("another version made it")
     assert str(value[-1] if isinstance(value, list) else value) in message
     assert str(expected[-1] if isinstance(expected, list) else expected) in message
+
+
+def test_a_card_of_the_first_format_is_told_so_and_not_of_a_field_that_is_unknown_today(
+    path: Path,
+) -> None:
+    _change_card(path, format="behaviour-stream-model/1", features_format=1, gap_edges_secs=[1.0], sizes={"hidden": 64})
+    assert _refused(path) == (
+        f"model card {path.with_suffix('.json')}: expected format behaviour-stream-model/2, "
+        "got behaviour-stream-model/1; another version made it"
+    )
 
 
 def test_weights_that_changed_are_refused_with_both_hashes(path: Path) -> None:
@@ -211,11 +248,12 @@ def _with(change: Callable[[dict[str, torch.Tensor]], object]) -> bytes:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda w: w.update({"intent.bias": torch.zeros(3)}), ["intent.bias", "(2,)", "(3,)"]),
+        (lambda w: w.update({"intent.bias": torch.zeros(2)}), ["intent.bias", "(3,)", "(2,)"]),
         (lambda w: w.update({"intent.bias": w["intent.bias"].half()}), ["intent.bias", "float32", "float16"]),
         (lambda w: w.update({"intent.bias": w["intent.bias"].double()}), ["intent.bias", "float32", "float64"]),
         (lambda w: w.pop("next_event.weight"), ["next_event.weight", "got nothing"]),
         (lambda w: w.update({"fraud.weight": torch.zeros(1)}), ["fraud.weight", "expected fraud.weight as absent"]),
+        (lambda w: w.update({"item.weight": torch.zeros(1)}), ["item.weight", "expected item.weight as absent"]),
     ],
 )
 def test_weights_of_another_shape_dtype_or_name_are_refused_with_both(
@@ -226,11 +264,22 @@ def test_weights_of_another_shape_dtype_or_name_are_refused_with_both(
     assert all(word in message for word in words), message
 
 
-def test_a_card_with_other_sizes_than_its_weights_is_refused(path: Path) -> None:
-    _change_card(path, sizes={"hidden": 16})
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"hidden": 16}, ["(3, 16)", "(3, 8)"]),
+        ({"hidden": 8, "session": False}, ["(2,)", "(3,)"]),
+        ({"hidden": 8, "cell": "gru"}, ["recurrent.", "(24,)", "(32,)"]),
+        ({"hidden": 8, "fraud": True}, ["fraud.", "got nothing"]),
+        ({"hidden": 8, "category_numbers": 4}, ["category.weight", "(64, 4)", "got nothing"]),
+    ],
+)
+def test_a_card_with_other_sizes_than_its_weights_is_refused(
+    path: Path, sizes: dict[str, Any], words: list[str]
+) -> None:
+    _change_card(path, sizes=sizes)
     message = _refused(path)
-    assert "(2, 16)" in message
-    assert "(2, 8)" in message
+    assert all(word in message for word in words), message
 
 
 class _Trap:

@@ -89,7 +89,7 @@ class _Failing:
 
     def apply(self, events: EventBatch, lap: Any) -> tuple[Scored, EventBatch]:
         assert self.go_on.wait(10)
-        raise StateError("row: expected format 1, got 9")
+        raise StateError("row: expected format 2 or older, got 9")
 
 
 def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) -> tuple[ScoringLoop, _Checkpointer]:
@@ -105,7 +105,7 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) 
         checkpointer=cast(Checkpointer, checkpointer),
         store=store,
         metrics=Metrics(),
-        horizons_secs=(1800, 86400),
+        horizons=("30m", "24h", "session"),
         reach=_Reach,
         fail=lambda error: None,
     )

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stream.errors import SettingsError
+from stream.features import RECENT
 from stream.settings import Settings, describe, in_force, load, look_through
 
 DEFAULTS = in_force(Settings())
@@ -173,6 +174,11 @@ def test_every_setting_is_described_with_its_default() -> None:
         assert default == getattr(Settings(), name)
     texts = [text for _, _, text in described]
     assert len(set(texts)) == len(texts)
+
+
+def test_a_rolling_sequence_is_never_shorter_than_what_features_look_back_on() -> None:
+    assert load({"sequence_events": RECENT}, {}).sequence_events == RECENT
+    assert _refused({"sequence_events": RECENT - 1}) == f"--sequence-events={RECENT - 1}: Expected `int` >= {RECENT}"
 
 
 def test_the_topics_of_a_worker_are_in_the_order_of_their_sources() -> None:

@@ -11,12 +11,12 @@ import torch
 from stream import rows as row_format
 from stream.errors import StateError
 from stream.events import EventBatch
-from stream.rows import NO_OFFSET
+from stream.rows import NO_OFFSET, NOT_HELD_MS, RAW_EVENT, Sizes
 from stream.sequences import Ints, pack, running_max
 from stream.table import Table, raw_events
 from tests.shop import CPU, MODEL, START_MS, no_rows, random_events, stored_rows
 
-SEQUENCE, LAYERS, HIDDEN = 4, 2, 3
+SIZES = Sizes(sequence=4, parts=2, layers=2, hidden=3)
 Calls = list[tuple[int, list[bytes]]]
 
 
@@ -35,11 +35,10 @@ class Stored:
 def _table(
     fetch_rows: Callable[[int, Sequence[bytes]], Sequence[bytes | None]] = no_rows,
     *,
-    sequence: int = SEQUENCE,
-    hidden: int = HIDDEN,
+    sizes: Sizes = SIZES,
     model: int = MODEL,
 ) -> Table:
-    return Table(sequence=sequence, layers=LAYERS, hidden=hidden, model=model, device=CPU, fetch_rows=fetch_rows)
+    return Table(sizes, model=model, device=CPU, fetch_rows=fetch_rows)
 
 
 def _slots(table: Table, *users: tuple[int, str]) -> Ints:
@@ -49,12 +48,15 @@ def _slots(table: Table, *users: tuple[int, str]) -> Ints:
 
 
 def _apply(table: Table, events: EventBatch) -> Ints:
-    """Append a batch as the pipeline does, and move each user's carry on by 1 per event -> the slot of each event."""
+    """Append a batch as the pipeline does, and move each user's carry and prices on by 1 per event -> its slots."""
     slots = table.slots(events["partition"], events.key)
     packing = pack(slots)
     raw = raw_events(events)[packing.arrival]
     high_ms = running_max(raw["time_ms"], packing, table.last_time_ms(packing.users))
     table.append(packing, raw, events, np.maximum(high_ms, raw["time_ms"]))
+    memory = table.memory(packing.users)
+    memory["prices"] += packing.counts
+    table.remember(packing.users, memory)
     moved = torch.from_numpy(packing.counts).float()[:, None, None, None]
     table.scatter(packing.users, table.gather(packing.users) + moved)
     return slots
@@ -95,10 +97,11 @@ def test_a_user_never_seen_has_a_blank_row() -> None:
     slots = _slots(table, (0, "u"))
     assert (table.events_seen(slots).tolist(), table.last_time_ms(slots).tolist()) == ([0], [-1])
     assert not table.applied(slots, np.array([0], np.uint8), np.array([0])).any()
-    assert table.gather(slots).shape == (1, 2, LAYERS, HIDDEN)
+    assert table.gather(slots).shape == (1, *SIZES[1:])
     assert not table.gather(slots).any()
     assert len(_sequence(table, slots[0])) == 0
-    assert table.last_events(slots)["time_ms"].tolist() == [0]
+    assert not table.recent(slots, 4).view(np.uint8).any()
+    assert not table.memory(slots).view(np.uint8).any()
     assert len(table.stale(slots)) == 0
 
 
@@ -159,9 +162,7 @@ def test_clear_forgets_everybody_and_what_changed() -> None:
     again = _slots(table, *users)  # in slots that others have used
     assert stored.calls == [(0, [user.encode() for _, user in users])]
     assert len(table) == 5
-    assert row_format.to_bytes(table.rows(again)) == row_format.to_bytes(
-        row_format.new_rows(5, SEQUENCE, LAYERS, HIDDEN)
-    )
+    assert row_format.to_bytes(table.rows(again)) == row_format.to_bytes(row_format.new_rows(5, SIZES))
 
 
 @pytest.mark.parametrize("sequence", [1, 4, 16])
@@ -170,7 +171,7 @@ def test_the_rolling_sequence_holds_the_last_events_in_order_however_the_batches
     sequence: int, batch: int
 ) -> None:
     events = random_events(5, n=400, users=6)  # about 67 of each: far more than the sequence is long
-    table = _table(sequence=sequence)
+    table = _table(sizes=SIZES._replace(sequence=sequence))
     for start in range(0, len(events), batch):
         _apply(table, events.take(slice(start, start + batch)))
     for key in sorted(set(events.key.tolist())):
@@ -178,10 +179,67 @@ def test_the_rolling_sequence_holds_the_last_events_in_order_however_the_batches
         slots = _slots(table, (0, key.decode()))
         expected = raw_events(mine)
         assert _sequence(table, slots[0]).tobytes() == expected[-sequence:].tobytes()
-        assert table.last_events(slots).tobytes() == expected[-1:].tobytes()
+        for n in {1, sequence}:
+            assert table.recent(slots, n).tobytes() == expected[-n:].tobytes()
+        assert table.memory(slots)["prices"].tolist() == [len(mine)]
         assert table.events_seen(slots).tolist() == [len(mine)]
         assert table.last_time_ms(slots).tolist() == [mine["time_ms"].max()]
         assert set(table.gather(slots).flatten().tolist()) == {len(mine)}
+
+
+def test_of_a_user_with_few_events_the_recent_ones_stand_at_the_end() -> None:
+    table = _table()
+    for n in range(1, 6):
+        slot = _apply(table, random_events(n, n=1, users=1, first_offset=n))[:1]
+        recent = table.recent(slot, 4)[0]
+        held = _sequence(table, slot[0])
+        assert recent[4 - len(held) :].tobytes() == held.tobytes()
+        assert not recent[: 4 - len(held)].view(np.uint8).any()
+
+
+def test_more_recent_events_than_a_sequence_holds_are_refused() -> None:
+    table = _table()
+    with pytest.raises(ValueError, match="expected at least the 5 events that are looked at, got 4"):
+        table.recent(_slots(table, (0, "u")), 5)
+
+
+def test_what_is_remembered_is_each_users_own_and_put_back_where_it_was() -> None:
+    table = _table()
+    slots = _slots(table, (0, "a"), (0, "b"), (1, "a"))
+    memory = table.memory(slots[[2, 0]])
+    memory["prices"], memory["known"][:, 1, 2] = [3, 5], [30, 50]
+    assert not table.memory(slots).view(np.uint8).any()  # a copy until it is put back
+    table.remember(slots[[2, 0]], memory)
+    assert table.memory(slots)["prices"].tolist() == [5, 0, 3]
+    assert table.memory(slots)["known"][:, 1, 2].tolist() == [50, 0, 30]
+
+
+def test_a_sequence_made_longer_gives_only_what_it_held_until_it_is_full() -> None:
+    table = _table()
+    events = random_events(1, n=30, users=1)
+    _apply(table, events.take(slice(20)))
+    stored = Stored(stored_rows(table))
+    longer = _table(stored.fetch, sizes=SIZES._replace(sequence=12))
+    slot = _slots(longer, (0, "user-0"))
+    for n in range(20, 31):
+        held = raw_events(events)[16:n][-12:]
+        assert _sequence(longer, slot[0]).tobytes() == held.tobytes()
+        recent = longer.recent(slot, 12)[0]
+        assert recent[12 - len(held) :].tobytes() == held.tobytes()
+        unknown = np.zeros(12 - len(held), RAW_EVENT)
+        unknown["time_ms"] = NOT_HELD_MS
+        assert recent[: 12 - len(held)].tobytes() == unknown.tobytes()
+        if n < 30:
+            _apply(longer, events.take(slice(n, n + 1)))
+
+
+def test_a_user_who_had_room_in_a_sequence_made_longer_had_no_events_before() -> None:
+    table = _table()
+    _apply(table, random_events(1, n=3, users=1))
+    longer = _table(Stored(stored_rows(table)).fetch, sizes=SIZES._replace(sequence=12))
+    slot = _slots(longer, (0, "user-0"))
+    assert len(_sequence(longer, slot[0])) == 3
+    assert not longer.recent(slot, 12)[0, :9].view(np.uint8).any()
 
 
 def test_the_sequences_of_several_users_are_told_apart_and_oldest_first() -> None:
@@ -210,7 +268,7 @@ def test_a_late_event_does_not_turn_back_the_latest_time() -> None:
     events["time_ms"][:] = START_MS + np.array([0, 5000, 1000])
     slot = _apply(table, events)[:1]
     assert table.last_time_ms(slot).tolist() == [START_MS + 5000]
-    assert table.last_events(slot)["time_ms"].tolist() == [START_MS + 1000]  # the last applied, not the latest
+    assert table.recent(slot, 1)["time_ms"].tolist() == [[START_MS + 1000]]  # the last applied, not the latest
 
 
 def test_what_changed_is_taken_once_and_by_partition() -> None:
@@ -233,6 +291,6 @@ def test_rows_taken_do_not_change_with_the_table() -> None:
     _apply(table, random_events(2, n=20, users=3, first_offset=100))
     table.clear()
     assert taken.to_bytes() == before
-    read = row_format.unpack([row for _, row in before], SEQUENCE, LAYERS, HIDDEN)
+    read = row_format.unpack([row for _, row in before], SIZES)
     assert read.tobytes() == taken.rows.tobytes()
     assert set(read["model"].tolist()) == {MODEL}

@@ -1,17 +1,17 @@
-"""`evaluate anomaly` on files of plain token sequences: methods side by side on the same rows, as a table or an object.
-
-Not a command yet: who registers it brings the LSTM as one more method.
-"""
+"""`evaluate anomaly`: how well what is strange is found, in shop events with labels of fraud, or in token sequences."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from stream.commands.evaluate import evaluate
+from stream.commands.learning_events import Events, events_flags
+from stream.commands.options import json_flag
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stream.evaluation.token_sequences import TokenSequences
 
 _HELD_OUT = 0.2  # of the training sequences: enough of them to set a threshold at 1 %, and the chain's AUC loses .0002
+_CALM_SHARE = 0.5  # of the users without a label, by whom thresholds are set; the others' alarms are the false ones
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class TokenFile(NamedTuple):
@@ -28,6 +30,79 @@ class TokenFile(NamedTuple):
     path: Path
     label: bool | None = None
     labels: Path | None = None
+
+
+@evaluate.command("anomaly", short_help="what is strange: fraud in shop events, or token sequences")
+@events_flags
+@click.option("--model", metavar="NAME|FILE", help="Of shop events: a shipped model, or a .safetensors file.")
+@click.option("--normal", type=_FILE, help="Token sequences: learn from these, and judge FILEs.")
+@click.option("--anomalous", type=_FILE, multiple=True, help="Token sequences that all are anomalous; repeatable.")
+@click.option("--seed", type=int, default=1, help="[1]")
+@json_flag("all figures, as one object")
+def anomaly(
+    *, events: Events, flags: dict[str, Any], normal: Path | None, anomalous: tuple[Path, ...], seed: int, **asked: Any
+) -> int:
+    """Judge anomaly scores.
+
+    Of shop events with labels of fraud (--labels): by kind, how many fraudsters are found at 0.5 % false alarms a
+    shopper-day, and after how many of their events; beside a Markov chain and an isolation forest.
+
+    Of plain token sequences (--normal): a file has a column `sequence` and, of those that are judged, `label`; or a
+    sequence a line, and then all of FILE is normal and all of --anomalous is not.
+
+    \b
+      behaviour-stream evaluate anomaly week.jsonl --labels fraud.jsonl --model shoppers-h64
+      behaviour-stream evaluate anomaly labelled.parquet --normal normal.parquet
+    """
+    if normal is not None:
+        plain = bool(anomalous)
+        files = [
+            *(TokenFile(path, False if plain else None, events.labels) for path in events.files),
+            *(TokenFile(path, True) for path in anomalous),
+        ]
+        from stream.evaluation import recurrent
+
+        methods = {"this network": recurrent.method(), **plain_methods(seed)}
+        return evaluate_anomaly(normal, files, methods, as_json=asked["as_json"])
+    if asked["model"] is None:
+        raise click.UsageError("expected --model, of shop events, or --normal, of token sequences")
+    return _fraud(events, flags, asked["model"], seed=seed, as_json=asked["as_json"])
+
+
+def _fraud(events: Events, flags: dict[str, Any], model: str, *, seed: int, as_json: bool) -> int:
+    from stream import model_file
+    from stream.evaluation import fraud_figures, fraud_words
+    from stream.evaluation.fraud_methods import methods, rows
+    from stream.training import splits
+
+    loaded = model_file.load(model)
+    runs = events.gather(flags).runs
+    honest = ~_labelled_users(runs)
+    calm = honest & splits.held_out(runs.user, _CALM_SHARE, seed=seed)
+    if not calm.any() or calm.all():
+        raise SettingsError("evaluate anomaly: expected users with and without labels of fraud; see --labels")
+    quiet, tested = runs.of_users(calm), runs.of_users(~calm)
+    try:
+        scored = methods(quiet, tested, loaded, seed=seed)
+        found = fraud_figures.evaluate(
+            rows(quiet), {name: s.calm for name, s in scored.items()},
+            rows(tested), {name: s.tested for name, s in scored.items()},
+            fraud_figures.FraudHow(seed=seed),
+        )  # fmt: skip
+    except ValueError as error:
+        raise SettingsError(f"evaluate anomaly: {error}") from None
+    if as_json:
+        click.echo(json.dumps(fraud_words.as_object(found), indent=1))
+    else:
+        click.echo("\n".join(fraud_words.table(found)))
+    return 0
+
+
+def _labelled_users(runs: Any) -> Any:
+    import numpy as np
+
+    starts = np.cumsum(runs.counts) - runs.counts
+    return np.maximum.reduceat(np.asarray(runs.fraud) == 1, starts)
 
 
 def evaluate_anomaly(

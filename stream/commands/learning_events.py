@@ -75,6 +75,15 @@ class Events(msgspec.Struct, frozen=True):
             click.echo(line, err=True)
         return gathered
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.simulated is not None:
+            return f"{self.simulated} simulated shops"
+        if self.topics or not self.files:
+            return "the source topics"
+        return self.files[0].name + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
+
     def described(self) -> dict[str, Any]:
         """For a card: what the model learned from."""
         if self.simulated is not None:

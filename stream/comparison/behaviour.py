@@ -9,17 +9,11 @@ from math import nan
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.decode import event_time_ms
+from stream.evaluation.behaviour import NONE, Behaviour, renumber
 from stream.events import ACTIONS, PURCHASE_NAMES
 from stream.shop_event import ShopEvent
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-NONE = -1  # the code of a session, item or category that an event does not name
 
 _Id = str | int | None
 _CODES = {name: code for code, name in enumerate(ACTIONS) if code}
@@ -42,42 +36,6 @@ class _Event(msgspec.Struct, gc=False):
     price: float | str | None = None
     value: float | str | None = None
     items: list[_Line] | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Behaviour:
-    """N events of U users: one user after the other, each by event time; events of the same time as they came.
-
-    An order of several lines is an event for each of them, since recordings have a row per item that was bought.
-    """
-
-    user: Ints  # [N] 0 to U - 1, ascending
-    time_ms: Ints  # [N] event time, epoch ms
-    session: Ints  # [N] 0 to S - 1, of one user only; NONE where the event names none
-    name: Ints  # [N] index into `events.ACTIONS`
-    item: Ints  # [N] code; NONE where the event names none
-    category: Ints  # [N] code; NONE likewise
-    price: Floats  # [N] of the item, or an order's value where its lines have no prices; NaN: none
-    labelled: Bools  # [N] the event is labelled as part of a fraud
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    @property
-    def users(self) -> int:
-        """U."""
-        return int(self.user[-1]) + 1 if len(self) else 0
-
-    @property
-    def sessions(self) -> int:
-        """S."""
-        return int(self.session.max()) + 1 if len(self) else 0
-
-    def take(self, chosen: Bools) -> Behaviour:
-        """The events where `chosen` [N] is true; users and sessions without any are gone, and the others renumbered."""
-        taken = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self)}
-        taken["user"], taken["session"] = _renumber(taken["user"]), _renumber(taken["session"])
-        return Behaviour(**taken)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,7 +89,7 @@ def read(events: Iterable[ShopEvent]) -> Reading:
     order = first[np.lexsort((time_ms_[first], user[first]))]
     return Reading(
         Behaviour(
-            user=_renumber(user[order]),
+            user=renumber(user[order]),
             time_ms=time_ms_[order],
             session=session[order],
             name=name_[order],
@@ -151,11 +109,3 @@ class Codes(dict[object, int]):
     def __missing__(self, key: object) -> int:
         code = self[key] = len(self)
         return code
-
-
-def _renumber(codes: Ints) -> Ints:
-    """The same codes without holes, in their order; NONE stays."""
-    named = codes >= 0
-    dense = np.full(len(codes), NONE, np.int64)
-    dense[named] = np.unique(codes[named], return_inverse=True)[1]
-    return dense

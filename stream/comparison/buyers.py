@@ -10,9 +10,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stream.comparison.behaviour import Behaviour, Bools, Floats, Ints
-from stream.comparison.running_features import running_features
+from stream.evaluation import boosting, bootstrap, metrics, regression
+from stream.evaluation.baselines import INSTALL, Fit
+from stream.evaluation.behaviour import Behaviour, Bools, Floats, Ints
+from stream.evaluation.bootstrap import Ranking
+from stream.evaluation.feature_table import feature_table
 from stream.events import ACTIONS
 
 HORIZON_MS = 6 * 3_600_000
@@ -20,14 +24,7 @@ AUC_AIM = (0.65, 0.85)
 _TRAINING_SHARE = 2 / 3  # of the time
 _PURCHASE = ACTIONS.index("purchase")
 _RESAMPLES = 500
-_MAX_EVENTS = 300_000  # of either part; beyond it an AUC no longer gains, and the features take memory
-# Small trees and a slow pace: a recording of three days has some thousand events to learn from
-_TREES = {
-    "objective": "binary", "learning_rate": 0.03, "num_leaves": 15, "min_data_in_leaf": 50, "feature_fraction": 0.6,
-    "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 5.0, "seed": 1, "deterministic": True, "verbosity": -1,
-    "num_threads": 1,  # they wait for each other on a busy machine: 37 s instead of 1 s
-}  # fmt: skip
-_ROUNDS = 200
+_MAX_EVENTS = 200_000  # of either part; beyond it an AUC no longer gains, and the features take memory
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Buyers:
     """How findable the buyers of one stream are."""
 
     boosting: Interval | None  # None where LightGBM is not installed
-    regression: Interval
+    regression: Interval | None  # None where scikit-learn is not
     base_rate: float  # of the scored events
     training_events: int
     scored_events: int
@@ -53,14 +50,16 @@ class Buyers:
     @property
     def headline(self) -> Interval:
         """That of boosting, or of regression where there is none."""
-        return self.boosting or self.regression
+        found = self.boosting or self.regression
+        assert found is not None  # `find` raises where neither is installed
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Examples:
     """N events that are no purchases and whose horizon was watched, in two parts."""
 
-    x: Floats  # [N, F]
+    x: NDArray[np.float32]  # [N, F]
     y: Bools  # [N]
     user: Ints  # [N]
     training: Bools  # [N]; the others are scored
@@ -73,11 +72,6 @@ def find(of: Behaviour, *, purchases_seen: bool, utc_offset_ms: int = 0) -> Buye
     """
     examples = split(of, purchases_seen=purchases_seen, utc_offset_ms=utc_offset_ms)
     training, scored = np.flatnonzero(examples.training), np.flatnonzero(~examples.training)
-    rng = np.random.default_rng(1)
-    if len(training) > _MAX_EVENTS:
-        training = np.sort(rng.choice(training, _MAX_EVENTS, replace=False))
-    if len(scored) > _MAX_EVENTS:
-        scored = np.sort(rng.choice(scored, _MAX_EVENTS, replace=False))
     x, y = examples.x, examples.y
     for part, events in (("to learn from", training), ("to score", scored)):
         if not 0 < y[events].sum() < len(events):
@@ -86,10 +80,13 @@ def find(of: Behaviour, *, purchases_seen: bool, utc_offset_ms: int = 0) -> Buye
                 f"got {y[events].sum():,} of {len(events):,} with one"
             )
     user = examples.user[scored]
-    boosted = _boosted(x[training], y[training], x[scored])
+    told = [_told(fit, x[training], y[training], x[scored]) for fit in (boosting.fit, regression.fit)]
+    boosted, regressed = (None if score is None else interval(y[scored], score, user) for score in told)
+    if boosted is None and regressed is None:
+        raise ValueError(f"buyers: expected LightGBM or scikit-learn, got neither: {INSTALL}")
     return Buyers(
-        boosting=None if boosted is None else interval(y[scored], boosted, user),
-        regression=interval(y[scored], _regressed(x[training], y[training], x[scored]), user),
+        boosting=boosted,
+        regression=regressed,
         base_rate=float(y[scored].mean()),
         training_events=len(training),
         scored_events=len(scored),
@@ -102,15 +99,22 @@ def split(of: Behaviour, *, purchases_seen: bool, utc_offset_ms: int = 0) -> Exa
     no_purchase = of.name != _PURCHASE
     start_ms, end_ms = int(of.time_ms.min()), int(of.time_ms.max()) + 1
     split_ms = start_ms + round(_TRAINING_SHARE * (end_ms - start_ms))
-    if purchases_seen:
-        features = {name: column[no_purchase] for name, column in running_features(of, utc_offset_ms).items()}
-    else:
-        features = running_features(of.take(no_purchase), utc_offset_ms)
-    y, time_ms = buys_later(of)[no_purchase], of.time_ms[no_purchase]
-    ends_ms = np.where(time_ms < split_ms, split_ms, end_ms)
-    known = time_ms + HORIZON_MS < ends_ms
-    x = np.column_stack(list(features.values()))
-    return Examples(x[known], y[known], of.user[no_purchase][known], (time_ms < split_ms)[known])
+    training = of.time_ms < split_ms
+    known = no_purchase & (of.time_ms + HORIZON_MS < np.where(training, split_ms, end_ms))
+    chosen = _some(known & training) | _some(known & ~training)
+    past, wanted = (of, chosen) if purchases_seen else (of.take(no_purchase), chosen[no_purchase])
+    x = feature_table(past, wanted, utc_offset_ms).x
+    return Examples(x, buys_later(of)[chosen], of.user[chosen], training[chosen])
+
+
+def _some(part: Bools) -> Bools:
+    """[N] at most `_MAX_EVENTS` of the events of a part, by chance."""
+    events = np.flatnonzero(part)
+    if len(events) <= _MAX_EVENTS:
+        return part
+    some = np.zeros(len(part), bool)
+    some[np.random.default_rng(1).choice(events, _MAX_EVENTS, replace=False)] = True
+    return some
 
 
 def buys_later(of: Behaviour, horizon_ms: int = HORIZON_MS) -> Bools:
@@ -123,58 +127,17 @@ def buys_later(of: Behaviour, horizon_ms: int = HORIZON_MS) -> Bools:
 
 def interval(y: Bools, score: Floats, user: Ints) -> Interval:
     """The AUC of scores, and its 95 % interval when users are drawn again with replacement."""
-    order = np.argsort(score, kind="stable")
-    y, score = y[order], score[order]
-    _, user = np.unique(user[order], return_inverse=True)
-    ties = np.flatnonzero(np.append(True, np.diff(score) > 0))
-    rng, users = np.random.default_rng(1), int(user.max()) + 1
-    found = []
-    for _ in range(_RESAMPLES):
-        drawn = np.bincount(rng.integers(users, size=users), minlength=users)[user]
-        found.append(_weighted_auc(y, drawn, ties))
-    low, high = np.nanpercentile(found, [2.5, 97.5])
-    return Interval(_weighted_auc(y, np.ones(len(y), np.int64), ties), float(low), float(high))
+    users, place = np.unique(user, return_inverse=True)
+    auc = float(metrics.roc_auc(metrics.ladder(y, score)))
+    ranking = Ranking.of(y, score, place, threshold=0.5)
+    samples = bootstrap.over_users([[ranking]], len(users), resamples=_RESAMPLES)
+    low, high = (None if samples is None else samples[0].interval(0, "auc")) or (float("nan"), float("nan"))
+    return Interval(auc, low, high)
 
 
-def _weighted_auc(y: Bools, weight: Ints, ties: Ints) -> float:
-    """How often one with `y` has the higher score of two; a tie counts half. By ascending score, cut at its `ties`."""
-    yes, no = np.add.reduceat(weight * y, ties), np.add.reduceat(weight * ~y, ties)
-    pairs = float(yes.sum()) * float(no.sum())
-    return float(yes @ (np.cumsum(no) - no / 2)) / pairs if pairs else float("nan")
-
-
-def _boosted(x: Floats, y: Bools, scored: Floats) -> Floats | None:
+def _told(fit: Fit, x: NDArray[np.float32], y: Bools, scored: NDArray[np.float32]) -> Floats | None:
+    """Probabilities of the scored rows, with settings that are the same for every stream; None: not installed."""
     try:
-        import lightgbm
+        return fit(x, y).predict(scored)
     except ImportError:
         return None
-    model = lightgbm.train(_TREES, lightgbm.Dataset(x, y.astype(float)), num_boost_round=_ROUNDS)
-    return np.asarray(model.predict(scored), np.float64)
-
-
-def _regressed(x: Floats, y: Bools, scored: Floats, *, ridge: float = 10.0, steps: int = 25) -> Floats:
-    """Logistic regression by Newton's method, on signed logs, standardised; NaN is the mean, and a column."""
-
-    def scale(raw: Floats) -> Floats:
-        flat = np.sign(raw) * np.log1p(np.abs(raw))
-        unit = (flat - mean) / spread
-        return np.column_stack([np.ones(len(raw)), np.nan_to_num(unit, nan=0.0), np.isnan(raw)])
-
-    logs = np.sign(x) * np.log1p(np.abs(x))
-    known = np.maximum((~np.isnan(logs)).sum(axis=0), 1)
-    mean = np.nansum(logs, axis=0) / known
-    spread = np.sqrt(np.nansum((logs - mean) ** 2, axis=0) / known)
-    spread[spread == 0] = 1.0
-    design = scale(x)
-    weights = np.zeros(design.shape[1])
-    penalty = np.full(len(weights), ridge)
-    penalty[0] = 1e-6
-    for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        slope = design.T @ (y - p) - penalty * weights
-        curvature = (design * np.maximum(p * (1 - p), 1e-6)[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(curvature, slope)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return np.asarray(scale(scored) @ weights)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from stream.comparison.buyers import AUC_AIM
-from stream.comparison.drawing import AIM, REAL, SIMULATED, Picture, svg
 from stream.comparison.fraud_rules import FOUND_AIM, Kind
 from stream.comparison.result import BuyersCase
+from stream.pages.drawing import AIM, REAL, SHADE, SIMULATED, Picture, svg
 
 
 def buyers(cases: Sequence[BuyersCase]) -> Picture:
     def bars(axes: Any) -> None:
-        axes.axvspan(*AUC_AIM, color="#eef1f4", zorder=0)
+        axes.axvspan(*AUC_AIM, color=SHADE, zorder=0)
         labels: list[str] = []
         for case in cases:
             assert case.found is not None

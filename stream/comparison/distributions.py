@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.comparison.behaviour import Behaviour, Bools, Floats, Ints
 from stream.comparison.grouped import starts_of
+from stream.evaluation.behaviour import Behaviour, Bools, Floats, Ints
 
 _SEC_MS = 1000
 BURST_GAP_MS = 60_000  # events of a user no further apart than this belong to one burst,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.comparison import distributions, profiles
-from stream.comparison.behaviour import Behaviour, Floats
+from stream.evaluation.behaviour import Behaviour, Floats
 
 
 class Distribution(NamedTuple):

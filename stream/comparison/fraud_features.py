@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.comparison.behaviour import NONE, Bools, Floats, Ints
 from stream.comparison.grouped import Grouped, per, starts_of
 from stream.comparison.shop_table import ShopTable
+from stream.evaluation.behaviour import NONE, Bools, Floats, Ints
 from stream.events import ACTIONS
 
 Columns = Iterator[tuple[str, NDArray[Any]]]

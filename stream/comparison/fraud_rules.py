@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from stream.comparison.behaviour import NONE, Bools, Floats
 from stream.comparison.fraud_features import Units
+from stream.evaluation.behaviour import NONE, Bools, Floats
 
 FALSE_ALARMS = 0.01
 FOUND_AIM = 0.6  # at most so much of a kind by any one rule

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.comparison.behaviour import NONE, Bools, Floats, Ints
+from stream.evaluation.behaviour import NONE, Bools, Floats, Ints
 
 
 class Grouped:

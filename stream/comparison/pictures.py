@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from stream.comparison import detection_pictures
-from stream.comparison.behaviour import Floats
-from stream.comparison.drawing import AIM, REAL, SIMULATED, Picture, svg
 from stream.comparison.figures import DISTRIBUTIONS, ks_distance
 from stream.comparison.profiles import LAGS
 from stream.comparison.result import Comparison
+from stream.evaluation.behaviour import Floats
 from stream.events import ACTIONS
+from stream.pages.drawing import AIM, REAL, SIMULATED, Picture, svg
 
 _WEEK_MS = 7 * 86_400_000
 _POINTS = 400  # of a curve: as fine as it can be seen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.comparison.behaviour import Behaviour, Bools, Floats, Ints
 from stream.comparison.distributions import BURST_GAP_MS, gaps_secs, repeats
+from stream.evaluation.behaviour import Behaviour, Bools, Floats, Ints
 from stream.events import ACTIONS
 
 _SEC_MS, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000

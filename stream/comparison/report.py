@@ -1,47 +1,25 @@
-"""A comparison -> one HTML page that needs nothing but itself: no script, no font, no picture from elsewhere."""
+"""A comparison -> one HTML page that needs nothing but itself."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 
-from stream.comparison.drawing import REAL, SIMULATED, Picture
 from stream.comparison.fraud_rules import FALSE_ALARMS, FOUND_AIM, Kind
 from stream.comparison.result import Comparison, Row, counts
 from stream.comparison.words import number, side
+from stream.pages import page as pages
+from stream.pages.drawing import REAL, SIMULATED, Picture
 
 _RULES_SHOWN = 5  # of a kind of fraud
 
 _CSS = f"""
-:root {{ color-scheme: light; --real: {REAL}; --simulated: {SIMULATED}; }}
-body {{ font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: #20252c; background: #fff;
-  margin: 0 auto; padding: 3rem 1.5rem 5rem; max-width: 62rem; }}
-h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.01em; }}
-h2 {{ font-size: 1.25rem; margin: 3rem 0 .8rem; }}
-p, ul {{ max-width: 46rem; }}
-.lead {{ color: #4a515c; font-size: 1.05rem; margin-top: 0; }}
+:root {{ --real: {REAL}; --simulated: {SIMULATED}; }}
 .sides {{ display: flex; gap: 2.5rem; flex-wrap: wrap; margin: 1.6rem 0; }}
 .sides div {{ border-left: 4px solid; padding-left: .8rem; }}
 .sides b {{ display: block; }}
 .sides .real {{ border-color: var(--real); }} .sides .simulated {{ border-color: var(--simulated); }}
-table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
-caption {{ text-align: left; font-weight: 600; padding: .8rem 0 .3rem; }}
-th, td {{ padding: .32rem .6rem; text-align: right; border-bottom: 1px solid #e6e8eb; vertical-align: top; }}
-th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
-td.text, th.text {{ text-align: left; }} td.aim {{ white-space: nowrap; }}
-thead th {{ border-bottom: 2px solid #c9ced6; font-weight: 600; }}
-tr.section th {{ text-align: left; padding-top: 1.2rem; color: #4a515c; }}
-small {{ color: #666d78; display: block; line-height: 1.35; max-width: 26rem; }}
-.met {{ color: #1e6b3c; font-weight: 600; }} .missed {{ color: #a4262c; font-weight: 600; }}
-.pictures {{ display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 2rem 1.6rem; }}
-figure {{ margin: 0; }} figure.wide {{ grid-column: 1 / -1; }}
-figure img {{ width: 100%; height: auto; display: block; }}
-figcaption {{ font-size: .9rem; color: #3c424b; margin-top: .3rem; }}
-.scroll {{ overflow-x: auto; }}
-@media (max-width: 44rem) {{ .pictures {{ grid-template-columns: 1fr; }} body {{ padding-top: 1.5rem; }} }}
-@media print {{ body {{ max-width: none; padding: 0; }} figure, tr {{ break-inside: avoid; }} }}
 """
 
 
@@ -50,47 +28,31 @@ def page(of: Comparison, pictures: Sequence[Picture], *, real_name: str, simulat
     rows = of.rows()
     judged = [row for row in rows if row.met is not None]
     met = sum(row.met is True for row in judged)
-    return "".join(
-        (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<link rel="icon" href="data:,">',  # a browser asks the server for one otherwise
-            f"<title>Simulated shoppers beside {escape(real_name)}</title><style>{_CSS}</style></head><body><main>",
-            "<h1>How near simulated shoppers are to recorded ones</h1>",
-            f'<p class="lead">{met} of {len(judged)} aims are met.</p>',
-            '<div class="sides">',
-            _side("real", "Recorded", real_name, counts(of.view.real)),
-            _side("simulated", "Simulated", simulated_name, counts(of.view.simulated)),
-            "</div>",
-            "<h2>What is compared</h2>",
-            "<p>A recording is a selection. The simulated side was selected in the same way:</p>",
-            f"<ul>{''.join(f'<li>{escape(step)}</li>' for step in (*of.view.steps, *of.notes))}</ul>",
-            '<h2>Pictures</h2><div class="pictures">',
-            *map(_picture, pictures),
-            "</div>",
-            "<h2>Figures</h2>",
-            '<p>Of a distribution, the mean, with the median in brackets. "By chance" is the distance between two '
-            "random halves of the recording's users, which is about what chance alone makes.</p>",
-            *_figures(rows),
-            *_buyers(of),
-            *_fraud(of),
-            "</main></body></html>\n",
-        )
+    body = (
+        "<h1>How near simulated shoppers are to recorded ones</h1>",
+        f'<p class="lead">{met} of {len(judged)} aims are met.</p>',
+        '<div class="sides">',
+        _side("real", "Recorded", real_name, counts(of.view.real)),
+        _side("simulated", "Simulated", simulated_name, counts(of.view.simulated)),
+        "</div>",
+        "<h2>What is compared</h2>",
+        "<p>A recording is a selection. The simulated side was selected in the same way:</p>",
+        f"<ul>{''.join(f'<li>{escape(step)}</li>' for step in (*of.view.steps, *of.notes))}</ul>",
+        "<h2>Pictures</h2>",
+        pages.figures(pictures),
+        "<h2>Figures</h2>",
+        '<p>Of a distribution, the mean, with the median in brackets. "By chance" is the distance between two '
+        "random halves of the recording's users, which is about what chance alone makes.</p>",
+        *_figures(rows),
+        *_buyers(of),
+        *_fraud(of),
     )
+    return pages.page(f"Simulated shoppers beside {real_name}", body, _CSS)
 
 
 def _side(css: str, title: str, name: str, size: dict[str, int]) -> str:
     size_text = ", ".join(f"{number:,} {unit}" for unit, number in size.items())
     return f'<div class="{css}"><b>{title}: {escape(name)}</b>{size_text}</div>'
-
-
-def _picture(picture: Picture) -> str:
-    source = base64.b64encode(picture.svg.encode()).decode()
-    css = ' class="wide"' if picture.wide else ""
-    return (
-        f'<figure{css}><img src="data:image/svg+xml;base64,{source}" alt="{escape(picture.alt)}">'
-        f"<figcaption>{picture.caption}</figcaption></figure>"
-    )
 
 
 def _figures(rows: Sequence[Row]) -> Iterator[str]:
@@ -109,7 +71,7 @@ def _figures(rows: Sequence[Row]) -> Iterator[str]:
                 f"<td>{side(row.simulated, row.simulated_median)}</td>",
                 f'<td title="{row.distance_kind}">{number(row.distance)}</td>',
                 f"<td>{number(row.own_distance)}</td>",
-                f'<td class="aim">{row.aim}</td>',
+                f'<td class="whole">{row.aim}</td>',
                 f"<td>{_met(row.met)}</td>",
             )
             yield f"<tr>{''.join(cells)}</tr>"
@@ -130,7 +92,7 @@ def _buyers(of: Comparison) -> Iterator[str]:
             yield f'<tr><td>{escape(case.title)}</td><td class="text" colspan="6">{escape(case.why_not)}</td></tr>'
             continue
         models = "".join(
-            "<td>LightGBM is not installed</td>"
+            "<td>not installed</td>"
             if interval is None
             else f"<td>{interval.auc:.3f} ({interval.low:.3f} to {interval.high:.3f})</td>"
             for interval in (found.boosting, found.regression)

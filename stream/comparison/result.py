@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from stream.comparison import profiles
-from stream.comparison.behaviour import Behaviour, Floats
 from stream.comparison.buyers import AUC_AIM, Buyers
 from stream.comparison.figures import DISTRIBUTIONS, RATES, Figures, ks_distance
 from stream.comparison.fraud_rules import FOUND_AIM, UNITS_MIN, Kind
 from stream.comparison.view import View
+from stream.evaluation.behaviour import Behaviour, Floats
 from stream.events import ACTIONS
 
 _SAMPLES_MIN = 100  # of fewer, chance alone makes a distance of about 0.15

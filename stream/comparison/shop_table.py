@@ -16,8 +16,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stream.comparison.behaviour import NONE, Codes, Floats, Ints
+from stream.comparison.behaviour import Codes
 from stream.decode import event_time_ms
+from stream.evaluation.behaviour import NONE, Floats, Ints
 from stream.events import ACTIONS, PURCHASE_NAMES
 from stream.shop_event import ShopEvent
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from stream.comparison import behaviour, buyers, figures, fraud_features, fraud_rules, shop_table, view
-from stream.comparison.behaviour import NONE, Behaviour, Reading
+from stream.comparison.behaviour import Reading
 from stream.comparison.result import BuyersCase, Comparison, Fraud
 from stream.comparison.view import View
+from stream.evaluation.behaviour import NONE, Behaviour
 from stream.shop_event import ShopEvent
 
 Say = Callable[[str], None]

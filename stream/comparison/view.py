@@ -11,13 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.comparison.behaviour import NONE, Behaviour
+from stream.evaluation.behaviour import NONE, Behaviour, by_pauses
 from stream.events import ACTIONS
 
 _SEC_MS, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000
 _WEEK_MS = 7 * _DAY_MS
 _LEEWAY_MS = _HOUR_MS  # by which the first and the last event of a simulation may miss its start and end
-SESSION_PAUSE_MS = 30 * 60_000  # where a side names no sessions; Google Analytics' own
 # The least count that counts as the recording's own limit: a few users fall below it once comments are left out.
 _LEAST_PERCENTILE = 5
 
@@ -119,12 +118,6 @@ def by_sessions(of: Behaviour) -> Behaviour:
     order = np.argsort(named.session, kind="stable")
     columns = {field.name: getattr(named, field.name)[order] for field in dataclasses.fields(named)}
     return Behaviour(**columns | {"user": columns["session"]})
-
-
-def by_pauses(of: Behaviour, pause_ms: int = SESSION_PAUSE_MS) -> Behaviour:
-    """The same events with sessions that end where their user pauses for longer than `pause_ms`."""
-    new = np.append(True, (np.diff(of.user) != 0) | (np.diff(of.time_ms) > pause_ms))[: len(of)]
-    return dataclasses.replace(of, session=np.cumsum(new) - 1)
 
 
 def _least(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:

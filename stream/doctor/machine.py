@@ -23,7 +23,7 @@ from stream.doctor.finding import Finding, plural, size
 from stream.settings import Settings
 
 # A row's size, in memory and on disk (README, Limits).
-_ROW_BYTES = 1_100
+_ROW_BYTES = 1_500
 # RSS of a worker after its first thousands of events: Python, PyTorch, Faust, the model. Measured: 712 MB.
 _IDLE_BYTES = 715_000_000
 # A click as JSON is 231 bytes; as much again for what Python keeps of a record.
@@ -61,7 +61,7 @@ def check_disk(settings: Settings, need: Need) -> list[Finding]:
     if _is_locked(folder / "worker.lock"):
         what += ", in use by a worker"
     free = shutil.disk_usage(there).free
-    found = f"{what}: {size(free)} free; 1.1 kB a user: {_users(need)}"
+    found = f"{what}: {size(free)} free; {_ROW_BYTES / 1000} kB a user: {_users(need)}"
     if free < _DISK_SPARE_BYTES:
         return [Finding("disk", "warning", found, "make room, or set --data-dir to a larger disk")]
     return [Finding("disk", "ok", found)]
@@ -75,7 +75,7 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')}, and 1.1 kB a user: {_users(need)}"
+        f"{plural(need.partitions, 'partition')}, and {_ROW_BYTES / 1000} kB a user: {_users(need)}"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]

@@ -1,7 +1,7 @@
 """This project's own network on plain token sequences: the code that trains and serves, with tokens as actions.
 
-A sequence is a user, a token an event a second after the one before; there is nothing else to see. With more tokens than
-an event's action can be (255), the rarest share a code.
+A sequence is a user, a token an event a second after the one before; there is nothing else to see. With more tokens
+than an event may have actions (255), the rarest share a code.
 """
 
 from __future__ import annotations

@@ -48,9 +48,9 @@ class Epochs:
 
     @property
     def best(self) -> int:
-        """The epoch, from 1, that cost least in all: by purchases alone, epochs differ by less than chance; 0: none yet.
+        """The epoch, from 1, that cost least in all; 0: none yet.
 
-        (JData: held-out nats of purchases of .4497 to .4520 from the 8th epoch to the 20th.)
+        By purchases alone, epochs differ by less than chance (JData: .4497 to .4520 nats from the 8th to the 20th).
         """
         return int(np.argmin([sum(cost) for cost in self.costs])) + 1 if self.costs else 0
 

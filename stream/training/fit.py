@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from stream import anomaly
+from stream import anomaly, sequences
 from stream.anomaly import NormalTraffic
 from stream.errors import SettingsError
 from stream.features import Statistics
@@ -109,7 +108,6 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         features = worth(first.best_model(), _some(first.held), recipe, task.device)
     platts, of_fraud = _platts(held, [candidate.held.targets for candidate in candidates])
     calibration.calibrate(model, platts, of_fraud)
-    nats = np.concatenate([_normal_nats(s, c.held.targets) for s, c in zip(held, candidates, strict=True)])
     story = {
         "recipe": msgspec.to_builtins(recipe),
         "held_out": "folds of users" if len(candidates) > 1 else "users",
@@ -120,7 +118,7 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         "worth": features,
         "notes": notes,
     }
-    return Fitted(model, statistics, anomaly.fit(nats), story)
+    return Fitted(model, statistics, _normal_traffic(held, [candidate.held for candidate in candidates]), story)
 
 
 class _Run:
@@ -237,9 +235,15 @@ def _platts(scores: Sequence[Scores], told: Sequence[Targets]) -> tuple[list[Pla
     return platts, calibration.platt(p, fraud, known.astype(np.float64))
 
 
-def _normal_nats(scores: Scores, told: Targets) -> NDArray[np.float64]:
-    nats: NDArray[np.float64] = scores.surprise.sum(axis=1, dtype=np.float64)
-    return nats if told.normal is None else nats[told.normal]
+def _normal_traffic(scores: Sequence[Scores], of: Sequence[Material]) -> NormalTraffic:
+    """What is usual for those who were held out, but for what is known to be fraud."""
+    counts = np.concatenate([material.runs.counts for material in of])
+    packing = sequences.pack(np.repeat(np.arange(len(counts)), counts))
+    kept = np.concatenate(
+        [np.ones(len(m.runs), np.bool_) if m.targets.normal is None else m.targets.normal for m in of]
+    )
+    nats = np.concatenate([s.surprise for s in scores])
+    return anomaly.fit(nats[packing.arrival], packing, kept=kept[packing.arrival])
 
 
 def _some(of: Material) -> Material:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.comparison.behaviour import NONE, read
+from stream.comparison.behaviour import read
+from stream.evaluation.behaviour import NONE
 from stream.events import ACTIONS
 from stream.shop_event import ShopEvent
 from tests.comparison.streams import START_MS, event

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.comparison import distributions, figures, profiles
-from stream.comparison.behaviour import Behaviour, read
+from stream.comparison.behaviour import read
 from stream.comparison.figures import ks_distance
+from stream.evaluation.behaviour import Behaviour
 from stream.events import ACTIONS
 from tests.comparison.streams import event
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stream.comparison import fraud_features, fraud_rules, shop_table
-from stream.comparison.behaviour import NONE
 from stream.comparison.fraud_features import Units
+from stream.evaluation.behaviour import NONE
 from stream.events import ACTIONS
 from stream.shop_event import ShopEvent
 from tests.comparison.streams import event

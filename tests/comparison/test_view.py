@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.comparison.behaviour import Behaviour, read
-from stream.comparison.view import by_pauses, comparable
+from stream.comparison.behaviour import read
+from stream.comparison.view import comparable
+from stream.evaluation.behaviour import Behaviour
 from stream.events import ACTIONS
 from tests.comparison.streams import START_MS, event
 
@@ -79,11 +80,6 @@ def test_a_side_without_sessions_has_both_cut_by_pauses() -> None:
     view = comparable(real, read([event("b", s, session_id="s") for s in (0, 10, 5000, 5010)]).behaviour, warm_up_ms=0)
     assert view.real.session.tolist() == view.simulated.session.tolist() == [0, 0, 1, 1]
     assert any("pause of 30 minutes" in step for step in view.steps)
-
-
-def test_pauses_cut_between_users_too() -> None:
-    of = by_pauses(read([event("a", 0), event("a", 1800), event("a", 3601), event("b", 3602)]).behaviour)
-    assert of.session.tolist() == [0, 0, 1, 2]
 
 
 def test_without_a_clock_sessions_stand_for_themselves() -> None:

@@ -16,10 +16,11 @@ from stream.doctor import machine
 from stream.doctor.finding import Finding
 from stream.doctor.machine import Need
 from stream.metrics_server import MetricsServer
+from stream.rows import Sizes, row_dtype
 from stream.settings import Settings
 
 SMALL = Need(partitions=4, rows_written=1_000)
-YEARS = Need(partitions=4, rows_written=10**13)  # 11 PB, had each been of another user: more than any machine has
+YEARS = Need(partitions=4, rows_written=10**13)  # 15 PB, had each been of another user: more than any machine has
 
 
 def only(findings: list[Finding], status: str) -> str:
@@ -36,7 +37,7 @@ def of(**changes: object) -> Settings:
 def test_a_folder_that_is_still_to_be_made_can_be_written_and_is_not_made(tmp_path: Path) -> None:
     said = only(machine.check_disk(of(data_dir=tmp_path / "new" / "state"), SMALL), "ok")
     assert f"to be made in {tmp_path}" in said
-    assert "1,000 rows written so far, most of them again: 1.1 MB at the very most" in said
+    assert "1,000 rows written so far, most of them again: 1.5 MB at the very most" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,7 +58,7 @@ def test_rows_that_a_changelog_was_ever_given_are_said_and_decide_nothing(tmp_pa
     # Compaction leaves offsets as they are: after years these are a thousand times its users.
     few = of(data_dir=tmp_path, buffer_max_events=1)
     for check in (machine.check_disk, machine.check_memory):
-        assert "1.1e+04 TB at the very most" in only(check(few, YEARS), "ok")
+        assert "1.5e+04 TB at the very most" in only(check(few, YEARS), "ok")
     assert machine.check_open_files(few, YEARS) == machine.check_open_files(few, SMALL)
 
 
@@ -65,6 +66,12 @@ def test_a_disk_without_room_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     full = shutil.disk_usage(tmp_path)._replace(free=900_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     assert "900 MB free" in only(machine.check_disk(of(data_dir=tmp_path), SMALL), "warning")
+
+
+def test_a_users_bytes_are_those_of_a_row() -> None:
+    row = row_dtype(Sizes(Settings().sequence_events, parts=2, layers=1, hidden=64)).itemsize
+    assert "1.5 kB a user" in only(machine.check_memory(Settings(), SMALL), "ok")
+    assert 0.9 < row / 1500 < 1
 
 
 def test_memory_is_estimated_from_partitions_and_their_buffers() -> None:

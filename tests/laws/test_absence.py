@@ -6,13 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.model import Cell
 from tests.shop import pipeline, random_events, score_all, small_model
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), layers=st.integers(1, 2))
-def test_a_user_absent_from_the_batch_keeps_their_state_bit_for_bit(seed: int, layers: int) -> None:
-    scoring, table = pipeline(small_model(layers=layers))
+@given(seed=st.integers(0, 10_000), layers=st.integers(1, 2), cell=st.sampled_from(["lstm", "gru", "rnn"]))
+def test_a_user_absent_from_the_batch_keeps_their_state_bit_for_bit(seed: int, layers: int, cell: Cell) -> None:
+    scoring, table = pipeline(small_model(layers=layers, cell=cell))
     events = random_events(seed, n=80, users=10)
     score_all(scoring, events)
     rows = dict(table.take_changed(0).to_bytes())

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
+from stream.model import Cell
 from tests.shop import MODEL, by_offset, pipeline, random_events, score_all, small_model, stored_rows
 
 OTHER = MODEL + 1
 
 
-def test_a_carry_of_another_model_is_rebuilt_from_the_rolling_sequence() -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_carry_of_another_model_is_rebuilt_from_the_rolling_sequence(cell: Cell) -> None:
     events = random_events(5, n=40, users=4)
     later = random_events(6, n=30, users=4, first_offset=40)
     old, old_table = pipeline(small_model(0), sequence=64)
@@ -21,10 +24,10 @@ def test_a_carry_of_another_model_is_rebuilt_from_the_rolling_sequence() -> None
     def fetch(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         return [stored.get((partition, key)) for key in keys]
 
-    moved, _ = pipeline(small_model(1), model_hash=OTHER, sequence=64, fetch_rows=fetch)
+    moved, _ = pipeline(small_model(1, cell=cell), model_hash=OTHER, sequence=64, fetch_rows=fetch)
     found = by_offset(score_all(moved, later))
     # All events are still in the sequences, so it is as if the new model had been there from the start.
-    always, _ = pipeline(small_model(1), model_hash=OTHER, sequence=64)
+    always, _ = pipeline(small_model(1, cell=cell), model_hash=OTHER, sequence=64)
     expected = by_offset([*score_all(always, events), *score_all(always, later)])
     for name in ("intent", "surprise_parts", "anomaly"):
         np.testing.assert_allclose(found[name], expected[name][40:], atol=1e-5, rtol=0)
@@ -42,6 +45,22 @@ def test_a_carry_is_rebuilt_once() -> None:
     first, second = (by_offset(score_all(moved, later.take(part))) for part in (slice(20), slice(20, None)))
     assert first["carry_rebuilt"].all()
     assert not second["carry_rebuilt"].any()
+
+
+def test_what_is_remembered_of_a_user_does_not_depend_on_the_model() -> None:
+    events, later = random_events(5, n=200, users=4), random_events(6, n=40, users=4, first_offset=200)
+    old, old_table = pipeline(small_model(0))
+    score_all(old, events)
+    stored = stored_rows(old_table)
+    moved, table = pipeline(
+        small_model(1), model_hash=OTHER, fetch_rows=lambda p, keys: [stored.get((p, key)) for key in keys]
+    )
+    assert by_offset(score_all(moved, later))["carry_rebuilt"].all()
+    score_all(old, later)
+    keys = np.array([key for _, key in stored], object)
+    here, there = (t.memory(t.slots(np.zeros(len(keys), np.int32), keys)) for t in (old_table, table))
+    assert there.tobytes() == here.tobytes()
+    assert (here["prices"] > 20).all()  # of more events than the sequence holds
 
 
 def test_a_user_never_seen_has_nothing_to_rebuild() -> None:

@@ -15,7 +15,7 @@ import torch
 from stream import model_file
 from stream.assembly import assemble
 from stream.decode import TimeBounds, decode
-from stream.encode import Scored, horizon_name
+from stream.encode import Scored
 from stream.events import EventBatch, Frame
 from stream.features import PARTS
 from stream.kafka.topics import TopicReport
@@ -90,7 +90,7 @@ async def test_offline_scoring_in_the_applied_order_equals_what_the_service_publ
     for name in ("events_seen", "late"):
         assert getattr(offline, name).tolist() == [score[name] for score in published], name
 
-    horizons = [horizon_name(secs) for secs in model_file.load(settings.model).card.sizes.horizons_secs]
+    horizons = model_file.load(settings.model).card.sizes.horizons
     found: dict[str, Any] = defaultdict(list)
     for where, score in zip(order, published, strict=True):
         found["intent"].append([intent[where]["purchase_intent"][horizon] for horizon in horizons])

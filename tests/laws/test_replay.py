@@ -106,7 +106,7 @@ def _assert_equal(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> No
         if key == rows.PARTITION_KEY:
             continue
         header = np.frombuffer(row, rows.HEADER, count=1)[0]
-        carry = int(header["layers"]) * int(header["hidden"]) * 2 * 4
+        carry = int(header["parts"]) * int(header["layers"]) * int(header["hidden"]) * 4
         assert found[key][:-carry] == row[:-carry]  # sequences, times, counts, offsets: bit for bit
         here, there = (np.frombuffer(value[-carry:], "<f4") for value in (found[key], row))
         # h lies within 1; c has no bounds, and at 37 the next float32 is 4e-6 away.

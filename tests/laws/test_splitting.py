@@ -8,9 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.shop import by_offset, pipeline, random_events, score_all, stored_rows
-
-_CARRY = 8 * 2 * 4  # bytes at the end of a row of H = 8, one layer
+from stream.model import Cell
+from tests.shop import by_offset, pipeline, random_events, score_all, small_model, stored_rows
 
 
 @settings(max_examples=60, deadline=None)
@@ -19,26 +18,29 @@ _CARRY = 8 * 2 * 4  # bytes at the end of a row of H = 8, one layer
     users=st.integers(1, 12),
     cuts=st.lists(st.integers(1, 119), max_size=12),
     max_steps=st.sampled_from([1, 3, 10_000]),
+    cell=st.sampled_from(["lstm", "gru", "rnn"]),
 )
-def test_splitting_a_batch_anywhere_changes_no_score(seed: int, users: int, cuts: list[int], max_steps: int) -> None:
-    events = random_events(seed, n=120, users=users)
-    whole, whole_table = pipeline()
-    parts, parts_table = pipeline(max_steps=max_steps)
+def test_splitting_a_batch_anywhere_changes_no_score(
+    seed: int, users: int, cuts: list[int], max_steps: int, cell: Cell
+) -> None:
+    events, model = random_events(seed, n=120, users=users), small_model(cell=cell, fraud=True)
+    carry = model.sizes.parts * 8 * 4  # bytes at the end of a row of H = 8, one layer
+    whole, whole_table = pipeline(model)
+    parts, parts_table = pipeline(model, max_steps=max_steps)
     expected, found = by_offset(score_all(whole, events)), by_offset(score_all(parts, events, cuts))
 
     assert found["offset"].tolist() == expected["offset"].tolist()  # each once, none lost
     for name in ("events_seen", "late", "carry_rebuilt"):
         assert found[name].tolist() == expected[name].tolist()
-    for name in ("intent", "surprise_parts", "anomaly"):
+    for name in ("intent", "surprise_parts", "anomaly", "fraud"):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=0)
 
     rows, rows_in_parts = stored_rows(whole_table), stored_rows(parts_table)
     assert rows.keys() == rows_in_parts.keys()
     for key, row in rows.items():
-        assert row[:-_CARRY] == rows_in_parts[key][:-_CARRY]
-        np.testing.assert_allclose(
-            np.frombuffer(rows_in_parts[key][-_CARRY:], "<f4"), np.frombuffer(row[-_CARRY:], "<f4"), atol=1e-5, rtol=0
-        )
+        assert row[:-carry] == rows_in_parts[key][:-carry]
+        here, there = (np.frombuffer(value[-carry:], "<f4") for value in (row, rows_in_parts[key]))
+        np.testing.assert_allclose(there, here, atol=1e-5, rtol=0)
 
 
 def test_a_users_events_are_scored_in_their_order_whatever_is_deferred() -> None:

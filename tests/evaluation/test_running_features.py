@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.comparison.behaviour import Behaviour, Floats, read
-from stream.comparison.running_features import running_features
+from stream.comparison.behaviour import read
+from stream.evaluation.behaviour import Behaviour, Floats
+from stream.evaluation.running_features import running_features
 from stream.shop_event import ShopEvent
 from tests.comparison.streams import event
 
@@ -44,12 +47,58 @@ def test_each_event_knows_its_users_past_and_itself() -> None:
         "events_10min": [1, 2, 1, 1],
         "item_repeated": [0, 1, 0, 0],
         "item_last_secs": [np.nan, 30, np.nan, np.nan],
-        "repeat_share": [0, 1 / 2, 1 / 3, 0],
-        "distinct_items": [1, 1, 2, 1],
+        "item_repeat_share": [0, 1 / 2, 1 / 3, 0],
+        "distinct_item": [1, 1, 2, 1],
         "log_price_to_mean": [0, 0, (np.log(31) - np.log(11)) * 2 / 3, np.nan],
     }
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, err_msg=name, atol=1e-12)
+
+
+def test_what_was_bought_what_came_again_and_how_lately_is_known() -> None:
+    _, found = features(
+        [
+            event("ann", 0, item="x", session_id="1"),
+            event("ann", 60, item="y", session_id="1"),
+            event("ann", 120, "add_to_cart", "x", session_id="1"),
+            event("ann", 180, "purchase", "x", session_id="1", value=20),
+            event("ann", 4000, item="x", session_id="2"),
+        ]
+    )
+    expected: dict[str, list[float]] = {
+        "view_item_1_ago": [0, 1, 1, 0, 0],
+        "add_to_cart_2_ago": [0, 0, 0, 0, 1],
+        "same_item_1_ago": [0, 0, 0, 1, 1],
+        "same_item_2_ago": [0, 0, 1, 0, 1],
+        "same_item_lately": [0, 0, 1, 1, 1],
+        "item_bought_before": [0, 0, 0, 0, 1],
+        "view_item_10min": [1, 2, 2, 2, 1],
+        "view_item_decayed_1min": [1, 1.5, 0.75, 0.375, 1],
+        "left_in_cart_in_session": [0, 0, 1, 1, 0],
+        "events_since_purchase": [np.nan, np.nan, np.nan, 0, 1],
+        "views_since_purchase": [1, 2, 2, 0, 1],
+        "log_spent": [0, 0, 0, np.log(21), np.log(21)],
+        "pause_before_session_secs": [np.nan, np.nan, np.nan, np.nan, 3820],
+        "events_before_session": [0, 0, 0, 0, 4],
+        "item_most_times": [1, 1, 2, 3, 4],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, err_msg=name, atol=1e-6)
+
+
+def test_a_late_event_does_not_turn_the_clock_back() -> None:
+    of = read([event("ann", secs) for secs in (0, 100, 200)]).behaviour
+    late = dataclasses.replace(of, time_ms=of.time_ms[[0, 2, 1]])
+    found = running_features(late)
+    np.testing.assert_array_equal(found["gap_secs"], [np.nan, 200, 0])
+    np.testing.assert_array_equal(found["first_event_secs"], [0, 200, 200])
+    assert all((column[~np.isnan(column)] >= 0).all() for name, column in found.items() if name.endswith("_secs"))
+
+
+def test_a_day_of_the_week_is_a_feature_once_there_are_weeks() -> None:
+    few, many = (features([event("ann", 86_400.0 * day) for day in range(days)])[1] for days in (10, 20))
+    assert "weekend" not in few
+    assert many["weekend"].tolist() == [float(day % 7 in (2, 3)) for day in range(20)]  # the first is a Thursday
 
 
 def random_events(draw: list[tuple[int, int, int, int]], prefix: str = "") -> list[ShopEvent]:

@@ -1,0 +1,106 @@
+"""`evaluate`: how good a model is, beside what a team would use instead."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.commands.learning_events import Events, Moment, events_flags
+from stream.commands.options import json_flag
+from stream.commands.train import Fold
+from stream.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream.evaluation.assembly import Part
+    from stream.model_file import Card
+    from stream.training.runs import Runs
+
+_EVALUATED_SHARE = 1 / 3  # of the time, where nobody says which part
+
+
+class _IntentFirst(click.Group):
+    """`evaluate FILE` is `evaluate intent FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+            args = ["intent", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("evaluate", cls=_IntentFirst, short_help="how good a model is, beside others")
+def evaluate() -> None:
+    """How good a model is: `evaluate FILE...` for purchases to come, `evaluate anomaly` for what is strange."""
+
+
+@evaluate.command("intent", short_help="purchases to come: figures, baselines on the same rows, a page")
+@events_flags
+@click.option("--model", required=True, metavar="NAME|FILE", help="A shipped model, or a .safetensors file.")
+@click.option("--split-time", type=Moment(), help="Judge what is from then on. [where `train --before` ended]")
+@click.option("--hold-out", type=Fold(), metavar="K/N", help="Judge the users of this fold. [as `train --hold-out`]")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="For precision and recall. [the base rate]")
+@click.option("--without-baselines", is_flag=True, help="Only the base rate: they take minutes.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[report.html; none with --json]")
+@json_flag("all figures, as one object")
+def intent(*, events: Events, flags: dict[str, Any], model: str, out: Path | None, as_json: bool, **asked: Any) -> int:
+    """Judge purchase intent on events that the model has not learned from.
+
+    Beside it, on the same rows: the base rate, logistic regression and LightGBM on running features, which learn from
+    the other part of the same events. Intervals are of 95 %, by drawing users again.
+
+    \b
+      behaviour-stream train shop.parquet --before 2026-10-01 --out shop
+      behaviour-stream evaluate intent shop.parquet --model shop.safetensors
+    """
+    out = out or (None if as_json else Path("report.html"))
+    if out is not None and importlib.util.find_spec("matplotlib") is None:  # before minutes of work
+        raise SettingsError(f"{out}: pictures need matplotlib: pip install 'behaviour-stream[evaluate]'")
+    from stream import model_file
+    from stream.evaluation import pictures, report, words
+    from stream.evaluation.assembly import scored_events
+    from stream.evaluation.evaluate import evaluate as judge
+
+    loaded = model_file.load(model)
+    runs = events.gather(flags).runs
+    part = _part(runs, loaded.card, asked["split_time"], asked["hold_out"])
+    scored = scored_events(runs, loaded.model, loaded.card.statistics, part)
+    found = judge([scored], threshold=asked["threshold"], only_base_rate=asked["without_baselines"], say=_say)
+    if as_json:
+        click.echo(json.dumps(words.as_object(found), indent=1))
+    else:
+        click.echo("\n".join(words.table(found)))
+    if out is not None:
+        drawn = pictures.draw(found)
+        name = f"{loaded.name} ({loaded.hash})"
+        page = report.page(found, drawn.by_horizon, drawn.sessions, recording=events.name, model=name)
+        out.write_text(page, encoding="utf-8")
+        _say(f"Wrote {out}.")
+    return 0
+
+
+def _part(runs: Runs, card: Card, split_ms: int | None, hold_out: tuple[int, int] | None) -> Part:
+    """What is judged: as asked for, else what the model has left out, else the last of the time."""
+    from stream.evaluation.assembly import Part
+    from stream.training import splits
+    from stream.training.reading import moment
+
+    if split_ms is None and hold_out is None:
+        before, fold = card.made.get("before_ms"), card.made.get("hold_out")
+        split_ms, hold_out = before, tuple(fold) if fold else None
+    users = None
+    if hold_out is not None:
+        number, folds = hold_out
+        users = splits.folds(runs.user, folds) == number - 1
+    elif split_ms is None:
+        first, last = int(runs.raw["time_ms"].min()), int(runs.raw["time_ms"].max())
+        split_ms = last - round(_EVALUATED_SHARE * (last - first))
+    if split_ms is not None:
+        _say(f"Judged is what is from {moment(split_ms)} on.")
+    return Part(split_ms, users)
+
+
+def _say(what: str) -> None:
+    click.echo(what, err=True)

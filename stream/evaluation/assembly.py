@@ -1,0 +1,73 @@
+"""Runs and a model -> scored events: who and what is evaluated, and what baselines may learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.evaluation.scored import ScoredEvents
+from stream.events import ACTIONS, PURCHASE_NAMES
+from stream.features import Statistics
+from stream.model import BehaviourModel
+from stream.training import scoring, splits
+from stream.training.runs import Bools, Runs
+from stream.training.targets import targets
+
+_PURCHASES = [ACTIONS.index(name) for name in PURCHASE_NAMES]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is evaluated: all from a time on, or some of the users; the rest is for baselines to learn from."""
+
+    since_ms: int | None = None
+    users: Bools | None = None  # [U]
+
+    def evaluated(self, of: Runs) -> Bools:
+        """[N]"""
+        chosen = np.ones(len(of), np.bool_)
+        if self.since_ms is not None:
+            chosen &= splits.since(of, self.since_ms)
+        if self.users is not None:
+            chosen &= np.repeat(self.users, of.counts)
+        return chosen
+
+
+def scored_events(
+    of: Runs,
+    model: BehaviourModel,
+    statistics: Statistics,
+    part: Part,
+    *,
+    told: Callable[[int], None] = lambda events: None,
+) -> ScoredEvents:
+    """What a model says of every event, each with the past that it had, and what came of it.
+
+    What baselines learn from ends where the evaluated part begins: a horizon that reaches into it is not known to them.
+    """
+    evaluated = part.evaluated(of)
+    labels = targets(of, model.sizes)
+    training = ~evaluated
+    training_known = labels.known
+    if part.since_ms is not None:
+        before = targets(replace(of, end_ms=np.minimum(of.end_ms, part.since_ms)), model.sizes)
+        training_known = before.known
+    return ScoredEvents(
+        raw=of.raw,
+        user=of.owner,
+        session=np.asarray(of.session),
+        horizons=model.sizes.horizons,
+        bought=labels.bought,
+        known=labels.known,
+        intent=scoring.score(model, statistics, of, told=told).intent.astype(np.float64),
+        training=training,
+        training_known=training_known & training[:, None],
+        evaluated=evaluated & ~_purchases(of),
+    )
+
+
+def _purchases(of: Runs) -> NDArray[np.bool_]:
+    return np.isin(of.raw["action"], _PURCHASES)

@@ -1,0 +1,1 @@
+"""Pages with pictures that need nothing but themselves: what the reports of `compare` and `evaluate` share."""
