@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.commands.learning_events import Events, Moment, events_flags
+from stream.commands.learning_task import Fold
 from stream.commands.options import json_flag
-from stream.commands.train import Fold
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:

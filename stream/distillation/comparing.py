@@ -10,12 +10,12 @@ import torch
 
 from stream import rows
 from stream.core_speed import Speed, run_core, simulated_polls, this_machine
+from stream.evaluation import heads
 from stream.features import Statistics
 from stream.model import BehaviourModel, Cell
 from stream.model_file import LoadedModel
 from stream.settings import Settings
 from stream.training import scoring
-from stream.training.figures import mean_surprise, of_horizons
 from stream.training.runs import Runs
 from stream.training.targets import Targets
 
@@ -85,9 +85,9 @@ def quality(
 ) -> Quality:
     """Of the users of some runs, each from no carry at all."""
     scores = scoring.score(model, statistics, held, device=device)
-    found = of_horizons(scores, held, targets)
+    found = heads.of_horizons(scores, held, targets)
     horizons = {name: Figures(*figures) for name, figures in zip(model.sizes.horizons, found, strict=True)}
-    return Quality(horizons, mean_surprise(scores, targets))
+    return Quality(horizons, float(heads.surprise(scores, targets).mean()))
 
 
 def paces(

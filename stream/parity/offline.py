@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from xxhash import xxh3_64_intdigest
 
+from stream.anomaly import strain_of_runs
 from stream.events import EventBatch
 from stream.model_file import LoadedModel
 from stream.parity.published import ANOMALY, INTENT, Bools, Doubles, figure_names
@@ -62,9 +63,10 @@ def score(events: EventBatch, counts: Ints, model: LoadedModel, device: torch.de
     scores = scoring.score(model.model, model.card.statistics, runs, device=device)
     nats = scores.surprise.sum(axis=1, dtype=np.float64)
     none = np.full(len(raw), np.nan)
+    normal = model.card.normal_traffic
     columns = [
         *scores.intent.T,
-        model.card.normal_traffic.percentile(nats),
+        normal.anomaly(nats, strain_of_runs(scores.surprise, counts, normal)),
         nats,
         *scores.surprise.T,
         none if scores.fraud is None else scores.fraud,

@@ -96,7 +96,8 @@ class Collected:
     def _numbers(self, score: PurchaseIntent | AnomalyScore, where: str) -> tuple[float, ...]:
         if isinstance(score, AnomalyScore):
             parts = (getattr(score.surprise_parts, part) for part in PARTS)
-            return score.anomaly, score.surprise, *parts, float("nan") if score.fraud is None else score.fraud
+            fraud = score.fraud if isinstance(score.fraud, float) else float("nan")
+            return score.anomaly, score.surprise, *parts, fraud
         horizons = self.model.card.sizes.horizons
         if score.purchase_intent.keys() != set(horizons):
             raise SettingsError(

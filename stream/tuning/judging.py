@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SettingsError
+from stream.evaluation import heads as evaluation
 from stream.scorer import Scores
-from stream.training import figures, judging, splits
+from stream.training import judging, splits
 from stream.training.candidates import parted
 from stream.training.fit import Task
 from stream.training.reading import moment
@@ -86,10 +87,10 @@ def judge(scores: Sequence[Scores], parts: Sequence[Part], recipe: Recipe, names
         p, told = zip(
             *(_head(s, part.held, place, len(names)) for s, part in zip(scores, parts, strict=True)), strict=True
         )
-        found = figures.figures(np.concatenate(p), np.concatenate(told))
+        found = evaluation.figures(np.concatenate(p), np.concatenate(told))
         if not np.isnan(found.auc):
             heads[name] = Head(round(found.auc, 5), round(found.log_loss, 6))
-    nats = np.concatenate([_nats(s, part.held) for s, part in zip(scores, parts, strict=True)])
+    nats = np.concatenate([evaluation.surprise(s, part.held.targets) for s, part in zip(scores, parts, strict=True)])
     costs = [judging.cost(s, part.held.targets, recipe) for s, part in zip(scores, parts, strict=True)]
     learns_heads = recipe.intent_weight > 0 and heads
     surprise = float(nats.mean())
@@ -106,8 +107,8 @@ def user_losses(scores: Sequence[Scores], parts: Sequence[Part]) -> tuple[Double
     losses, rows = [], []
     for s, part in zip(scores, parts, strict=True):
         runs, told = part.held.runs, part.held.targets
-        judged = figures.judged(runs, told)
-        nats = np.where(judged, figures.nats(s.intent, told.bought), 0.0)
+        judged = evaluation.judged(runs, told)
+        nats = np.where(judged, evaluation.nats(s.intent, told.bought), 0.0)
         starts = np.cumsum(runs.counts) - runs.counts
         losses.append(np.add.reduceat(nats, starts, axis=0))
         rows.append(np.add.reduceat(judged.astype(np.float64), starts, axis=0))
@@ -118,13 +119,8 @@ def _head(of: Scores, held: Material, place: int, horizons: int) -> tuple[NDArra
     """(p, what came) of the rows of one head that are judged."""
     told = held.targets
     if place < horizons:
-        rows = figures.judged(held.runs, told)[:, place]
+        rows = evaluation.judged(held.runs, told)[:, place]
         return of.intent[rows, place], told.bought[rows, place]
     if of.fraud is None or told.fraud is None or told.fraud_known is None:
         return np.empty(0, np.float32), np.empty(0, np.bool_)
     return of.fraud[told.fraud_known], told.fraud[told.fraud_known]
-
-
-def _nats(of: Scores, held: Material) -> Doubles:
-    total: Doubles = of.surprise.sum(axis=1, dtype=np.float64)
-    return total if held.targets.normal is None else total[held.targets.normal]
