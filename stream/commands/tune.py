@@ -148,7 +148,8 @@ class _Shown:
         given_up = f", given up after {last.epochs} epochs" if last.hopeless else ""
         click.echo(
             f"trial {last.number}: log loss {last.judged.objective:.4f}{given_up}, {last.seconds:,.0f} s; best "
-            f"{best.judged.objective:.4f} (trial {best.number}); {left} trials left, about {_duration(secs_left)}",
+            f"{best.judged.objective:.4f} (trial {best.number})"
+            + (f"; {left} more, about {_duration(secs_left)} left" if left else ""),
             err=True,
         )
 

@@ -21,7 +21,7 @@ _FILE, _NAME = "search.journal", "tune"
 # Trials that are drawn by chance, before the sampler learns from them
 _BY_CHANCE = 8
 # Trials that go on to their end, and epochs that every trial has, before any is given up
-_WHOLE_TRIALS, _WHOLE_EPOCHS = 4, 2
+_WHOLE_TRIALS, _WHOLE_EPOCHS = 4, 3
 
 
 class Journal:

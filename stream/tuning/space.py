@@ -69,6 +69,10 @@ def _average_of(memory: float) -> float:
     return round(1 - 1 / memory, 5)
 
 
+def _or_none(share: float) -> float:
+    return max(0.0, share)
+
+
 # Ranges: half a decade and more around the defaults, which are what measured best over all data sets. The weight of the
 # next event stands for its ratio to that of purchases, which alone matters to Adam.
 KNOBS: Mapping[str, Knob] = {
@@ -83,9 +87,10 @@ KNOBS: Mapping[str, Knob] = {
     "steps": Knob("recipe", "steps", 8, 128, log=True, whole=True),
     # Of so many updates the average of the weights is
     "average": Knob("recipe", "average", 10, 1000, log=True, seen=_memory_of, meant=_average_of),
-    "event_dropout": Knob("augmentation", "event_dropout", 0.0, 0.3),
-    "time_stretch": Knob("augmentation", "time_stretch", 0.0, 0.5),
-    "crop": Knob("augmentation", "crop", 0.0, 0.5),
+    # A third of each range stands for none of it, which no number drawn from 0 on would ever be
+    "event_dropout": Knob("augmentation", "event_dropout", -0.15, 0.3, meant=_or_none),
+    "time_stretch": Knob("augmentation", "time_stretch", -0.25, 0.5, meant=_or_none),
+    "crop": Knob("augmentation", "crop", -0.25, 0.5, meant=_or_none),
 }
 
 

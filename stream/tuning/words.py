@@ -8,35 +8,30 @@ from collections.abc import Iterator, Sequence
 from stream.tuning.gain import Gain
 from stream.tuning.search import Tried, best_of
 
-_WIDTH, _WHAT = 100, 34
+_WIDTH, _INDENT = 100, 7
 
 
 def table(tried: Sequence[Tried], gain: Gain | None) -> Iterator[str]:
     """Lines, without line ends."""
-    heads = list(tried[0].judged.heads)
-    yield (
-        "trial  log loss  "
-        + "".join(f"{f'AUC {head}':>13}" for head in heads)
-        + f"{'nats':>9}{'epochs':>8}{'s':>7}  what"
-    )
+    heads = list(dict.fromkeys(head for one in tried for head in one.judged.heads))
+    titles = "".join(f"{f'AUC {head}':>13}" for head in heads)
+    yield f"trial  log loss{titles}{'surprise':>10}{'epochs':>8}{'seconds':>9}"
     for one in sorted(tried, key=lambda one: (one.hopeless, one.judged.objective)):
         judged = one.judged
-        aucs = "".join(f"{judged.heads[head].auc if head in judged.heads else float('nan'):>13.4f}" for head in heads)
-        row = (
-            f"{one.number:>5}  {judged.objective:>8.4f}  {aucs}{judged.nats:>9.4f}{one.epochs:>8}{one.seconds:>7.0f}  "
+        aucs = "".join(f"{judged.heads[head].auc:>13.4f}" if head in judged.heads else f"{'-':>13}" for head in heads)
+        yield f"{one.number:>5}{judged.objective:>10.4f}{aucs}{judged.nats:>10.4f}{one.epochs:>8}{one.seconds:>9.0f}"
+        yield from textwrap.wrap(
+            _what(one), _WIDTH, initial_indent=" " * _INDENT, subsequent_indent=" " * _INDENT, break_long_words=False
         )
-        first, *more = textwrap.wrap(_what(one), max(_WHAT, _WIDTH - len(row)), break_long_words=False)
-        yield row + first
-        yield from (" " * len(row) + line for line in more)
     yield ""
     yield from textwrap.wrap(_conclusion(tried, gain), _WIDTH)
 
 
 def _what(one: Tried) -> str:
     turned = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in one.what.items()
+        f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in one.what.items()
     )
-    return (turned or "the default") + (" (given up)" if one.hopeless else "")
+    return (turned or "the default") + ("; given up" if one.hopeless else "")
 
 
 def _conclusion(tried: Sequence[Tried], gain: Gain | None) -> str:
