@@ -3,7 +3,7 @@
 Two things are strange: one event that hardly ever comes after such a past, and many of which each is somewhat unusual.
 So beside the surprise of the event itself goes the strain: what the user's latest events had of it beyond the usual.
 
-    strain   a running sum of nats above the mean of normal traffic, each counting 2 % less with every event that
+    strain   a running sum of nats above what is usual in normal traffic, each counting 2 % less with every event that
              follows, divided by the standard deviation that such a sum of independent terms of one size would have
 
 Only parts that say what is done, at what price and from where go into the strain: gaps and their rhythm, items and
@@ -37,6 +37,9 @@ _SHAPE_LEAST = 0.2
 STRAIN_WEIGHTS = np.zeros(len(PARTS))
 STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
 _KEPT = 0.98  # of the strain, with every event
+# Times the mean, above which nats strain: so that normal traffic, on the whole, relaxes. At 0.5 % false alarms a
+# shopper-day 74 % of simulated fraudsters are found with it, 70 % without.
+_USUAL = 1.1
 _PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
 # -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud
 _SINGLE_LESS = math.log(10)
@@ -140,7 +143,7 @@ def _rarer(of_surprise: Doubles, of_strain: Doubles) -> Doubles:
 
 
 def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
-    beyond = (STRAIN_WEIGHTS * (nats - means)).sum(axis=1).astype(np.float32)
+    beyond = (STRAIN_WEIGHTS * (nats - _USUAL * means)).sum(axis=1).astype(np.float32)
     after, strain = memory.copy(), np.empty(len(nats))
     for step in packing.steps():
         moved = after[: step.stop - step.start]

@@ -14,7 +14,6 @@ import contextlib
 import gc
 import itertools
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +27,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream.commands.load_run import destination
 from stream.commands.worker_process import WorkerProcess
-from stream.core_speed import machine_events_per_second
+from stream.core_speed import machine_events_per_second, this_machine
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.processes import Placement, keep
@@ -113,7 +112,7 @@ def run(
         latency_events=len(latency_ms),
         latency_rate_per_second=rate_per_sec,
         latency_cpus_apart=bool(placement.workers),
-        machine=f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",
+        machine=this_machine(),
         settings=in_force(settings),
     )
 
@@ -271,11 +270,3 @@ class _reader:  # noqa: N801 - used as a function
 
     async def __aexit__(self, *error: object) -> None:
         await self._consumer.stop()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

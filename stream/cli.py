@@ -14,12 +14,15 @@ from stream.commands.bench import bench
 from stream.commands.compare import compare
 from stream.commands.completion import completion
 from stream.commands.demo import demo
+from stream.commands.distill import distill
 from stream.commands.doctor import doctor
 from stream.commands.evaluate import evaluate
+from stream.commands.parity import parity
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
 from stream.commands.train import train
+from stream.commands.tune import tune
 from stream.commands.watch import watch
 from stream.errors import BehaviourStreamError
 
@@ -28,7 +31,7 @@ _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
     ("Run it", (settings, topics, doctor, worker)),
     ("Events in, scores out", (simulate, replay, watch)),
-    ("Make it yours", (train, evaluate)),
+    ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
     ("At the terminal", (completion,)),
 )
@@ -46,8 +49,8 @@ class _Sections(click.Group):
 @click.group(
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command has --help with examples. Exit codes: 1 doctor found an error, 2 wrong settings, 3 no broker, "
-    "4 state, 130 ctrl-C.",
+    epilog="Each command has --help with examples. Exit codes: 1 doctor or parity found an error, 2 wrong settings, "
+    "3 no broker, 4 state, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

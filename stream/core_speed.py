@@ -9,17 +9,21 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import platform
 import time
 from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from stream import model_file
 from stream.assembly import assemble
 from stream.decode import decode
-from stream.events import SOURCES
+from stream.events import SOURCES, Frame
 from stream.intake import DecodedFrame, Intake
+from stream.model_file import LoadedModel
 from stream.scorer import pick_device
 from stream.settings import Settings
 from stream.shop_frames import ShopFrames
@@ -49,29 +53,71 @@ def _all_at_once(barrier: Barrier) -> None:
 
 
 def _core_events_per_second(settings: Settings, seed: int, users: int, start_ms: int) -> float:
-    """From records to score records, in one thread, in batches of the settings' size."""
-    events = list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), _EVENTS))
+    polls = simulated_polls(settings, seed=seed, users=users, start_ms=start_ms, events=_EVENTS)
     torch.set_num_threads(settings.torch_threads)
-    core = assemble(settings, model_file.load(settings.model), pick_device(settings.device), _no_rows)
+    loaded = model_file.load(settings.model)
+    _barrier.wait()
+    return run_core(settings, loaded, polls).events_per_second
+
+
+Polls = Sequence[Sequence[Frame]]
+
+
+class Speed(NamedTuple):
+    """How fast a core was."""
+
+    events_per_second: float
+    lstm_us: float  # of an event, in the network alone
+
+
+def simulated_polls(settings: Settings, *, seed: int, users: int, start_ms: int, events: int) -> Polls:
+    """What fetching simulated events would bring, in batches of the settings' size."""
+    made = list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), events))
+    topics, size = ShopFrames(settings.partitions), settings.batch_max_events
+    return [topics.append(made[start : start + size]) for start in range(0, len(made), size)]
+
+
+def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
+    """From records to score records, in one thread, on an empty table."""
+    core = assemble(settings, loaded, pick_device(settings.device), _no_rows)
     intake = Intake(hold_max_ms=settings.merge_hold_max_ms)
     for partition in range(settings.partitions):
         intake.start(partition, {})
     at_end = {(source, partition) for source in SOURCES for partition in range(settings.partitions)}
-    topics, size = ShopFrames(settings.partitions), settings.batch_max_events
-    polls = [topics.append(events[start : start + size]) for start in range(0, len(events), size)]
+    events, lstm_secs = 0, 0.0
+    started = lapped = time.perf_counter()
 
-    _barrier.wait()
-    started = time.perf_counter()
+    def lap(stage: str) -> None:
+        nonlocal lapped, lstm_secs
+        now = time.perf_counter()
+        lstm_secs += now - lapped if stage == "lstm" else 0.0
+        lapped = now
+
     for poll in polls:
         for frame in poll:
             intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, core.bounds)))
         intake.absorb()
-        while len(taken := intake.take(size, at_end, 0)):
-            scored, deferred = core.pipeline.apply(taken)
+        while len(taken := intake.take(settings.batch_max_events, at_end, 0)):
+            scored, deferred = core.pipeline.apply(taken, lap)
             intake.defer(deferred)
+            events += len(scored)
             for _ in core.encoder.scores(scored, 0):
                 pass
-    return len(events) / (time.perf_counter() - started)
+    secs = time.perf_counter() - started
+    return Speed(events / secs, 1e6 * lstm_secs / max(1, events))
+
+
+def this_machine() -> str:
+    """What it was measured on, in words."""
+    return f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _no_rows(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -26,7 +26,8 @@ from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
-    "demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "broker", "compare", "completion",
+    "demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "train", "parity",
+    "broker", "compare", "completion",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
 

@@ -11,8 +11,8 @@ import click
 
 from stream.commands.evaluate_anomaly import anomaly
 from stream.commands.learning_events import Events, Moment, events_flags
+from stream.commands.learning_task import Fold
 from stream.commands.options import json_flag
-from stream.commands.train import Fold
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:

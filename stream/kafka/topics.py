@@ -98,15 +98,14 @@ async def check(settings: Settings) -> list[TopicReport]:
         return _checked(settings, wanted, await _find(admin, wanted), created=frozenset())
 
 
-async def source_partitions(settings: Settings) -> int:
-    """The number of partitions that the source topics share. SettingsError where one is missing or they differ."""
-    async with admin_of(settings.bootstrap_servers) as admin:
+async def equal_partitions(bootstrap_servers: str, names: Sequence[str]) -> int:
+    """The number of partitions that these topics share. SettingsError where one is missing or they differ."""
+    async with admin_of(bootstrap_servers) as admin:
         there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
-    found = {name: there.get(name, 0) for name in settings.source_topics}
+    found = {name: there.get(name, 0) for name in names}
     if missing := [name for name, partitions in found.items() if not partitions]:
         raise SettingsError(
-            f"broker {settings.bootstrap_servers}: expected the topics {', '.join(found)}, got none named "
-            f"{' or '.join(missing)}"
+            f"broker {bootstrap_servers}: expected the topics {', '.join(found)}, got none named {' or '.join(missing)}"
         )
     if len(set(found.values())) > 1:
         each = ", ".join(f"{name} has {partitions}" for name, partitions in found.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from stream.training import calibration, labels, normalisation
 from stream.training.calibration import Platt
 from stream.training.candidates import Candidate, Epochs, parted
 from stream.training.keeping import Keeping, Nowhere
+from stream.training.loss import Loss, loss
 from stream.training.reached import reached
 from stream.training.recipe import Recipe
 from stream.training.runs import Bools, Runs
@@ -45,6 +46,15 @@ class Start(NamedTuple):
     statistics: Statistics
 
 
+class Teacher(Protocol):
+    """Who says beside the labels what is right, and sees events with statistics of its own."""
+
+    statistics: Statistics
+    told: dict[str, Any]  # which one, and how it teaches
+
+    def loss(self, of: Runs) -> Loss: ...
+
+
 class Fitted(NamedTuple):
     """A model, and how it came about."""
 
@@ -64,12 +74,14 @@ class Task:
     fraud_delay_ms: int = 0
     start: Start | None = None
     device: torch.device = _CPU
+    teacher: Teacher | None = None
 
     def material(self, users: Bools, statistics: Statistics | None = None) -> Material:
         """What these users [U] have to teach, as seen with these statistics, or with their own."""
         runs = self.runs if users.all() else self.runs.of_users(users)
         if statistics is None:
-            statistics = self.start.statistics if self.start else normalisation.learn(runs)
+            known = self.start or self.teacher
+            statistics = known.statistics if known else normalisation.learn(runs)
         return Material(runs, targets(runs, self.sizes, fraud_delay_ms=self.fraud_delay_ms), statistics)
 
     def trainer(self, material: Material) -> Trainer:
@@ -77,7 +89,7 @@ class Task:
         model = new_model(self.sizes, material.targets)
         if self.start is not None:
             model.load_state_dict(_fitting(self.start.model, model), strict=False)
-        return Trainer(model, self.recipe, self.device)
+        return Trainer(model, self.recipe, self.device, self.teacher.loss(material.runs) if self.teacher else loss)
 
 
 def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> Fitted:
@@ -130,6 +142,8 @@ class _Run:
             "users": len(runs.counts),
             "first user": int(runs.user[0]) if len(runs.user) else 0,
         }
+        if task.teacher is not None:
+            now["teacher"] = task.teacher.told
         now = msgspec.json.decode(msgspec.json.encode(now))  # as it is kept: no tuples
         kept = self._words.setdefault("of", now)
         if differing := [name for name in now if kept.get(name) != now[name]]:

@@ -21,7 +21,7 @@ from stream.features import Statistics
 from stream.model import BehaviourModel, Sizes
 from stream.training.groups import silence
 from stream.training.lessons import Draw, Lesson, Plan, lessons
-from stream.training.loss import PARTS, loss
+from stream.training.loss import PARTS, Loss, loss
 from stream.training.recipe import Augmentation, Recipe
 from stream.training.runs import Runs
 from stream.training.targets import Targets
@@ -53,9 +53,9 @@ class Moved(NamedTuple):
 class Trainer:
     """A model on its way. `run_epoch` moves it on; `averaged` is what it would be if this were the end."""
 
-    def __init__(self, model: BehaviourModel, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, model: BehaviourModel, recipe: Recipe, device: torch.device, of: Loss = loss) -> None:
         silence(model, recipe.drop)
-        self.model, self._recipe, self._device = model.to(device), recipe, device
+        self.model, self._recipe, self._device, self._loss = model.to(device), recipe, device, of
         self._optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=False
         )
@@ -141,7 +141,7 @@ class Trainer:
         users = torch.from_numpy(lesson.packing.users).to(self._device)
         self._carry[torch.from_numpy(lesson.fresh).to(self._device)] = 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            costs, moved = loss(self.model, lesson, targets, self._carry[users], self._recipe)
+            costs, moved = self._loss(self.model, lesson, targets, self._carry[users], self._recipe)
         self._carry[users] = moved.detach().float()
         self._optimizer.zero_grad()
         # A fixed divisor: the few events of an epoch's last lessons count each as much as any other.

@@ -12,6 +12,9 @@ import pytest
 from stream.evaluation import baselines
 from stream.evaluation.baselines import Baselines, learn
 from stream.evaluation.scored import ScoredEvents
+from stream.training import labels
+from stream.training.file_source import FileShop
+from stream.training.gathering import gather
 from tests.evaluation.shop import PURCHASE, shop
 
 pytest.importorskip("sklearn")
@@ -124,16 +127,13 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 def jdata() -> ScoredEvents:
     """The recording, split in time, with the horizon of its reference and a model that says nothing."""
-    from stream.replay import open_recording
-    from stream.training import dataset
-
-    runs = dataset.runs(open_recording(SHARED / "jdata_2018_03.parquet"))
+    runs = gather([FileShop([SHARED / "jdata_2018_03.parquet"])]).runs
     time_ms, end_ms = runs.raw["time_ms"], int(runs.raw["time_ms"].max()) + 1
     split_ms = int(time_ms.min()) + round(2 / 3 * (end_ms - int(time_ms.min())))
-    bought, known = dataset.labels(runs, [6 * 3600], end_ms)
+    bought, known = labels.within(runs, [6 * 3600])
     return ScoredEvents(
         raw=runs.raw,
-        user=runs.user,
+        user=runs.owner,
         session=np.full(len(runs.raw), 0, np.uint64),
         horizons=("6h",),
         bought=bought,

@@ -221,8 +221,8 @@ def test_stretching_multiplies_a_users_gaps_by_one_number_and_leaves_their_order
     of = simulated()
     found = drawn(of, time_stretch=0.5)
     assert sorted(np.concatenate([lesson.events for lesson in found]).tolist()) == list(range(len(of)))
-    gap = put_together(of, found)[3][:, 0]  # of REAL the first: a log gap in standard deviations
-    plain = put_together(of, lessons(of, plan(of), STATISTICS))[3][:, 0]
+    gap = put_together(of, found)[3][:, 0].astype(np.float64)  # of REAL the first: a log gap in standard deviations
+    plain = put_together(of, lessons(of, plan(of), STATISTICS))[3][:, 0].astype(np.float64)
     gap_s, plain_s = (np.expm1(column * STATISTICS.gap_std + STATISTICS.gap_mean) for column in (gap, plain))
     ratios = []
     for place in range(len(of.counts)):
