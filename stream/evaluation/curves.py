@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream.evaluation import metrics
-from stream.evaluation.behaviour import Floats
+from stream.evaluation.behaviour import Floats, Ints
 from stream.evaluation.metrics import Ladder
 from stream.evaluation.result import Curves
 
@@ -30,7 +30,7 @@ def curves(of: Ladder) -> Curves:
     )
 
 
-def _thinned(along: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _thinned(along: Floats) -> Ints:
     """Places of at most `_POINTS` points about as far from each other, the first and the last among them."""
     at = np.searchsorted(along, np.linspace(along[0], along[-1], _POINTS)).clip(max=len(along) - 1)
     return np.unique(np.append(at, [0, len(along) - 1]))

@@ -37,7 +37,7 @@ class Scale:
         for at in range(x.shape[1]):  # by column: a table of logs beside the table would double the memory
             column = x[:, at]
             missing = np.isnan(column)
-            logs = _signed_log(column[~missing])
+            logs = _signed_log(column[~missing].astype(np.float64))
             if len(logs):
                 mean[at], spread[at] = logs.mean(), logs.std()
             # Features of one kind are missing together: one column for all of them
@@ -48,10 +48,10 @@ class Scale:
         spread[spread < _LEAST_SPREAD] = 0.0
         return cls(mean, spread, np.array(gaps, np.int64))
 
-    def columns(self, x: NDArray[Any]) -> Floats:
+    def columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """[N, columns] of rows [N, F]: zero is the mean, which missing values get."""
         telling = np.flatnonzero(self.spread)
-        made = np.empty((len(x), len(telling) + len(self.gaps)))
+        made = np.empty((len(x), len(telling) + len(self.gaps)), np.float32)
         for to, at in enumerate(telling):
             made[:, to] = np.nan_to_num((_signed_log(x[:, at]) - self.mean[at]) / self.spread[at])
         made[:, len(telling) :] = np.isnan(x[:, self.gaps])
@@ -88,7 +88,7 @@ def fit(x: NDArray[Any], y: Bools, user: Ints | None = None, *, strengths: Seque
     return Regression(scale, strength, np.asarray(model.coef_[0], np.float64), float(model.intercept_[0]))
 
 
-def _chosen(columns: Floats, y: Bools, user: Ints, strengths: Sequence[float]) -> float:
+def _chosen(columns: NDArray[np.float32], y: Bools, user: Ints, strengths: Sequence[float]) -> float:
     some = np.flatnonzero(some_users(user, ROWS_TO_CHOOSE))
     folds = user_folds(y[some], user[some])
     if len(folds) < 2:

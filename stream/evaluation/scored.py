@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream.evaluation.behaviour import NONE, Behaviour, Bools, Floats, Ints, by_pauses, renumber
 from stream.events import ACTIONS, PURCHASE_NAMES
 
-_PURCHASES = [ACTIONS.index(name) for name in PURCHASE_NAMES]
+NOT_SCORED = tuple(ACTIONS.index(name) for name in PURCHASE_NAMES)  # events of the past only
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ScoredEvents:
     @property
     def learnable(self) -> Bools:
         """[N] of the training events those that are scored elsewhere: a purchase is an event of the past only."""
-        return self.training & ~np.isin(self.raw["action"], _PURCHASES)
+        return self.training & ~np.isin(self.raw["action"], NOT_SCORED)
 
     def take(self, chosen: Bools) -> ScoredEvents:
         """The events where `chosen` [N] is true."""
@@ -68,12 +68,10 @@ def behaviour(of: ScoredEvents) -> Behaviour:
 def behaviour_of(raw: NDArray[np.void], user: Ints, session: NDArray[np.uint64]) -> Behaviour:
     """N raw events as the running features read them; where none names a session, with sessions by pauses."""
     user = renumber(user)
+    hashed = renumber(session, none=0)
+    named = hashed != NONE
     # A session is one user's, whatever its hash
-    named = session != 0
-    pairs = np.zeros(len(raw), [("user", np.int64), ("session", np.uint64)])
-    pairs["user"], pairs["session"] = user, session
-    number = np.full(len(raw), NONE, np.int64)
-    number[named] = np.unique(pairs[named], return_inverse=True)[1]
+    number = renumber(np.where(named, user * (hashed.max(initial=0) + 1) + hashed, NONE))
     found = Behaviour(
         user=user,
         time_ms=raw["time_ms"].astype(np.int64),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.evaluation.behaviour import NONE, Bools, Floats
+from stream.evaluation.behaviour import NONE, Bools, Floats, Ints
 from stream.evaluation.result import ScoredSession
-from stream.evaluation.scored import ScoredEvents, behaviour
+from stream.evaluation.scored import NOT_SCORED, ScoredEvents, behaviour
 from stream.events import ACTIONS
 
 _EACH = 3  # sessions with a purchase, and as many without
@@ -22,19 +22,19 @@ def draw(of: ScoredEvents, intent: Floats, evaluated: Bools, seed: int = 1) -> S
     `intent` [N, K] and `evaluated` [N] are those of all folds together.
     """
     session = behaviour(of).session
-    named = np.flatnonzero(session != NONE)
-    session, order = session[named], named[np.argsort(session[named], kind="stable")]
-    session = np.sort(session)
-    starts = np.flatnonzero(np.append(True, np.diff(session) > 0)[: len(session)])
+    order = np.argsort(session, kind="stable")
+    order = order[session[order] != NONE]
+    starts = np.flatnonzero(np.append(True, np.diff(session[order]) > 0)[: len(order)])
     if not len(starts):
         return []
-    ends = np.append(starts[1:], len(session))
-    bought = np.maximum.reduceat(of.raw["action"][order] == _PURCHASE, starts)
+    ends = np.append(starts[1:], len(order))
+    action = of.raw["action"][order]
+    bought = np.logical_or.reduceat(action == _PURCHASE, starts)
     # A session that begins with its purchase shows nothing
-    late = of.raw["action"][order][starts] != _PURCHASE
-    seen = np.isin(of.raw["action"], [_PURCHASE, ACTIONS.index("refund")]) | evaluated
-    whole = np.minimum.reduceat(seen[order] & ~np.isnan(intent[order]).any(axis=1), starts)
-    fit = whole & late & (ends - starts >= _EVENTS[0]) & (ends - starts <= _EVENTS[1])
+    begins = action[starts] != _PURCHASE
+    scored = (evaluated[order] | np.isin(action, NOT_SCORED)) & ~np.isnan(intent[order]).any(axis=1)
+    whole = np.logical_and.reduceat(scored, starts)
+    fit = whole & begins & (ends - starts >= _EVENTS[0]) & (ends - starts <= _EVENTS[1])
     rng = np.random.default_rng(seed)
     drawn: list[int] = []
     for kind in (fit & bought, fit & ~bought):
@@ -43,9 +43,7 @@ def draw(of: ScoredEvents, intent: Floats, evaluated: Bools, seed: int = 1) -> S
     return [_session(of, intent, order[starts[one] : ends[one]]) for one in drawn]
 
 
-def _session(
-    of: ScoredEvents, intent: Floats, events: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> ScoredSession:
+def _session(of: ScoredEvents, intent: Floats, events: Ints) -> ScoredSession:
     time_ms = of.raw["time_ms"][events]
     return ScoredSession(
         minutes=(time_ms - time_ms[0]) / 60_000, action=of.raw["action"][events].astype(np.int64), intent=intent[events]

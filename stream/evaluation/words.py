@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
+from textwrap import wrap
 from typing import Any
 
 from stream.evaluation import baselines, metrics
@@ -47,7 +48,8 @@ def table(of: Evaluation) -> Iterator[str]:
         yield from _horizon(horizon)
     if of.notes:
         yield ""
-        yield from of.notes
+        for note in of.notes:
+            yield from wrap(note, 100, subsequent_indent="  ")
 
 
 def _horizon(of: Horizon) -> Iterator[str]:

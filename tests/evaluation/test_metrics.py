@@ -24,7 +24,7 @@ rows_of_both = (
 THRESHOLD = 0.45
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows_of_both)
 def test_every_figure_is_that_of_scikit_learn_with_its_weights(rows: Rows) -> None:
     y, p, weight = rows
@@ -44,6 +44,7 @@ def test_every_figure_is_that_of_scikit_learn_with_its_weights(rows: Rows) -> No
         np.testing.assert_allclose(found[name], value, err_msg=name, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(rows_of_both)
 def test_a_row_of_weight_three_is_three_rows(rows: Rows) -> None:
     y, p, weight = rows

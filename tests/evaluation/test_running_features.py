@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.comparison.behaviour import read
@@ -121,6 +121,7 @@ places = st.tuples(st.integers(0, 2), st.integers(0, 999), st.integers(0, 3), st
 futures = st.tuples(st.integers(0, 3), st.integers(1001, 200_000), st.integers(0, 3), st.integers(0, 6))
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(places, min_size=1, max_size=30), st.lists(futures, max_size=20), st.lists(futures, max_size=20))
 def test_another_future_changes_no_feature_before_it(
     past: list[tuple[int, int, int, int]],

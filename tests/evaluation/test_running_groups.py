@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.evaluation.behaviour import Floats
@@ -15,6 +15,7 @@ values = st.one_of(st.none(), st.integers(-5, 5))
 some_rows = st.lists(st.tuples(st.integers(0, 3), values, st.booleans()), min_size=1, max_size=40)
 
 
+@settings(max_examples=50, deadline=None)
 @given(some_rows)
 def test_every_figure_is_of_the_groups_rows_so_far(rows: list[tuple[int, int | None, bool]]) -> None:
     group = np.array([g for g, _, _ in rows])
