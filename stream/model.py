@@ -152,4 +152,4 @@ class BehaviourModel(nn.Module):
             cross_entropy(logits[part], classes[:, part], reduction="none", ignore_index=NOTHING)
             for part in range(len(PARTS))
         ]
-        return torch.stack(parts, dim=1).clamp_min(0.0)  # -0.0 and the like, by rounding
+        return torch.stack(parts, dim=1).abs()  # of -0.0 and the like, by rounding; clamped it would stay -0.0

@@ -10,9 +10,10 @@ from stream.commands.demo_history import Fact, History, read
 from stream.commands.demo_scores import Scored
 from stream.commands.demo_state import DemoState
 from stream.encode import AnomalyScore, PurchaseIntent, SurpriseParts
+from stream.features import PARTS
 
 START_MS = 1_790_000_000_000
-NOTHING = {"action": 0.0, "category": 0.0, "gap": 0.0, "price": 0.0}
+NOTHING = dict.fromkeys(PARTS, 0.0)
 
 
 def fact(name: str, time_s: float = 0.0, **fields: Any) -> Fact:
@@ -34,8 +35,9 @@ def history(*facts: Fact) -> History:
 class Shop:
     """A state that is fed event by event; a second of the demo's clock is one of the shop's."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizons: tuple[str, ...] = ("30m", "24h", "session")) -> None:
         self.state = DemoState(0.0)
+        self._horizons = horizons
         self._seen: dict[str, int] = {}
 
     def event(
@@ -72,7 +74,7 @@ class Shop:
             fact(name, at, **fields),
             label,
             at - 0.02,
-            PurchaseIntent(**about, purchase_intent={"30m": soon, "24h": day}),
-            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise),
+            PurchaseIntent(**about, purchase_intent=dict(zip(self._horizons, (soon, day, 0.99), strict=False))),
+            AnomalyScore(**about, anomaly=anomaly, surprise=1.0, surprise_parts=of_surprise, strain=0.0),
         )
         self.state.add(scored, at)

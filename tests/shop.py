@@ -131,7 +131,7 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
         "offset": offset,
         **{
             name: np.concatenate([getattr(s, name) for s in results])
-            for name in ("intent", "surprise_parts", "anomaly", "events_seen", "late", "carry_rebuilt")
+            for name in ("intent", "surprise_parts", "strain", "anomaly", "events_seen", "late", "carry_rebuilt")
         },
     }
     if all(s.fraud is not None for s in results if len(s)):
@@ -142,3 +142,33 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
 def stored_rows(table: Table) -> dict[tuple[int, bytes], bytes]:
     """Every row that changed, as it would be persisted; of the few partitions that tests have."""
     return {(p, key): row for p in range(10) for key, row in table.take_changed(p).to_bytes()}
+
+
+def forget_strain(table: Table, partition: int, keys: Sequence[bytes]) -> None:
+    """What a carry that is made again does to these users: the strain was of another model's surprise."""
+    slots = table.slots(np.full(len(keys), partition, np.int32), np.array(keys, object))
+    memory = table.memory(slots)
+    memory["strain"] = memory["strain_weight"] = 0.0
+    table.remember(slots, memory)
+
+
+def assert_rows_alike(found: bytes, expected: bytes, *, rtol: float = 0) -> None:
+    """Bit for bit, but for what is computed in batches and rounded by them: carry and strain, within 1e-5."""
+    size = rows.HEADER.itemsize
+    assert found[:size] == expected[:size]
+    header = np.frombuffer(expected, rows.HEADER, count=1)[0]
+    sizes = rows.Sizes(*(int(header[name]) for name in rows.Sizes._fields))
+    here, there = (rows.unpack([row], sizes) for row in (found, expected))
+    np.testing.assert_allclose(here["carry"], there["carry"], atol=1e-5, rtol=rtol)
+    here["carry"] = there["carry"] = 0.0
+    assert_memories_alike(here["memory"], there["memory"])
+    here["memory"]["strain"] = there["memory"]["strain"] = 0.0
+    assert here.tobytes() == there.tobytes()
+
+
+def assert_memories_alike(found: np.ndarray, expected: np.ndarray) -> None:
+    """[U] of MEMORY, bit for bit but for the strain, within 1e-5, and within what a float32 of its size can tell."""
+    np.testing.assert_allclose(found["strain"], expected["strain"], atol=1e-5, rtol=1e-6)
+    here, there = found.copy(), expected.copy()
+    here["strain"] = there["strain"] = 0.0
+    assert here.tobytes() == there.tobytes()

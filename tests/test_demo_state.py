@@ -178,3 +178,20 @@ def test_without_labels_nothing_is_said_of_fraud_and_with_them_how_many_were_fou
         "simulated_fraud_of_all": 2,
     }
     assert [event.fraud for event in shop.state.strange if event.user == "bot"] == ["scraper"]
+
+
+def test_horizons_are_times_and_the_session_is_none_of_them() -> None:
+    shop = Shop()
+    shop.event("buyer", "begin_checkout", 1, soon=0.8, day=0.9)
+    assert shop.state.horizons == ("30m", "24h")
+    assert shop.state.horizon_ms == 30 * 60_000
+    assert likely(shop, 2) == ["buyer"]
+    assert (shop.state.likely[0].chance, shop.state.likely[0].day) == (0.8, 0.9)
+
+
+def test_a_model_that_foretells_the_session_alone_is_shown_by_it() -> None:
+    shop = Shop(horizons=("session",))
+    shop.event("buyer", "begin_checkout", 1, soon=0.8)
+    assert shop.state.horizons == ("session",)
+    assert shop.state.horizon_ms == 30 * 60_000  # the pause that ends one
+    assert likely(shop, 2) == ["buyer"]

@@ -65,6 +65,7 @@ def _scored(ids: Sequence[tuple[str, str]], seed: int = 0, **columns: Any) -> Sc
         "carry_rebuilt": rng.random(n) < 0.5,
         "intent": (rng.random((n, len(HORIZONS))) ** rng.integers(1, 40)).astype(np.float32),
         "surprise_parts": rng.exponential(3.0, (n, len(PARTS))).astype(np.float32),
+        "strain": rng.normal(0.0, 3.0, n),
         "anomaly": rng.random(n),
         "fraud": rng.random(n).astype(np.float32) if seed % 2 else None,
     }
@@ -97,6 +98,7 @@ def _straightforward(scored: Scored, i: int) -> tuple[PurchaseIntent, AnomalySco
             anomaly=float(scored.anomaly[i]),
             surprise=round(sum(parts), 6),
             surprise_parts=SurpriseParts(**dict(zip(PARTS, parts, strict=True))),
+            strain=round(float(scored.strain[i]), 6),
             fraud=msgspec.UNSET if scored.fraud is None else round(float(scored.fraud[i]), 6),
         ),
     )
@@ -167,6 +169,7 @@ def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
     nats = np.array([0.0, 60.0, 1e-6, 4.9e-7, 103.9, 1e4, 0.1], np.float32)
     scored = _scored(
         [("u", "e")] * n,
+        strain=np.array([0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123]),
         anomaly=ends,
         intent=np.stack([ends, ends[::-1], ends], axis=1).astype(np.float32),
         surprise_parts=np.stack([nats, nats[::-1], *[np.zeros(n, np.float32)] * (len(PARTS) - 3), nats], axis=1),
@@ -258,6 +261,7 @@ def test_the_schemas_refuse_what_is_out_of_range() -> None:
         (PurchaseIntent, intent, {"events_seen": 0}),
         (AnomalyScore, anomaly, {"anomaly": -0.1}),
         (AnomalyScore, anomaly, {"surprise": None}),
+        (AnomalyScore, anomaly, {"strain": None}),
         (AnomalyScore, anomaly, {"fraud": 1.5}),
         (AnomalyScore, anomaly, {"fraud": None}),
         (AnomalyScore, anomaly, {"surprise_parts": {"action": 1.0}}),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import safetensors.torch
 import torch
@@ -39,6 +40,12 @@ def _replace_weights(path: Path, weights: bytes) -> None:
     """Other bytes, and a card that vouches for them."""
     path.write_bytes(weights)
     _change_card(path, weights_sha256=hashlib.sha256(weights).hexdigest())
+
+
+def _traffic(**changes: dict[str, Any]) -> dict[str, Any]:
+    """A card's normal traffic with other fields in its distributions."""
+    traffic: dict[str, Any] = msgspec.to_builtins(NORMAL)
+    return traffic | {name: traffic[name] | fields for name, fields in changes.items()}
 
 
 def _refused(wanted: Path | str) -> str:
@@ -182,8 +189,10 @@ def test_a_card_that_is_none_is_named(path: Path, text: bytes) -> None:
         ({"sizes": {"hidden": 8, "wings": 2}}, "wings"),
         ({"sizes": {"hidden": "eight"}}, "$.sizes.hidden"),
         ({"statistics": [1.0, 2.0]}, "$.statistics"),
-        ({"normal_traffic": {"quantiles": [2.0, 1.0], "tail_scale": 1.0, "tail_shape": 0.2}}, "ascending"),
-        ({"normal_traffic": {"quantiles": [1.0, 2.0], "tail_scale": 0.0, "tail_shape": 0.2}}, "tail scale"),
+        ({"normal_traffic": _traffic(strain={"quantiles": [2.0, 1.0]})}, "ascending"),
+        ({"normal_traffic": _traffic(surprise={"tail_scale": 0.0})}, "tail scale"),
+        ({"normal_traffic": _traffic(rarity={"wings": 2})}, "$.normal_traffic.rarity"),
+        ({"normal_traffic": {"quantiles": [1.0, 2.0], "tail_scale": 1.0, "tail_shape": 0.2}}, "quantiles"),
     ],
 )
 def test_a_card_with_a_field_that_is_unknown_or_wrong_is_told_which(

@@ -17,7 +17,7 @@ from stream.commands.demo_history import History
 from stream.commands.demo_rankings import Strange
 from stream.commands.demo_state import Bought, DemoState
 from stream.commands.demo_words import doing, money, short, what
-from stream.commands.score_lines import readable
+from stream.commands.score_lines import readable, within
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FRAME = "bright_black"
@@ -136,7 +136,8 @@ def _figures(state: DemoState, lag: int, width: int, roomy: bool) -> RenderableT
 
 
 def _likely_title(state: DemoState) -> str:
-    return "likeliest to buy now: " + ", ".join((*(f"in {name}" for name in state.horizons), "last seen so long ago"))
+    shown = dict.fromkeys((*state.horizons[:1], *state.horizons[-1:]))
+    return "likeliest to buy now: " + ", ".join((*map(within, shown), "last seen so long ago"))
 
 
 def _likely(history: History, state: DemoState, width: int) -> Text:

@@ -10,8 +10,11 @@ import msgspec
 
 _FACTS_PER_USER = 24  # the longest visits of simulated shoppers but a few; a burst is counted up to it
 _FACTS = 200_000  # of all users together, some 60 MB; beyond it, whoever was quiet longest is forgotten
-_DEVICES = 4  # of a user with more, nothing is said of devices
+_PLACES = 4  # devices, countries and places of a user; of one with more, nothing is said of them
 _CATEGORIES = 512  # of all users together; with more, nothing is said of first times
+
+WHEREABOUTS = ("device", "country", "place")
+_Known = tuple[str, ...] | None  # None: too many to be kept
 
 Decimal = float | str | None  # data layers write decimals as strings too
 
@@ -33,6 +36,8 @@ class _Record(msgspec.Struct, gc=False):
     value: Decimal = None
     currency: str | None = None
     device_id: str | None = None
+    country: str | None = None
+    location_id: str | None = None
     items: list[_Line] | None = None
 
 
@@ -46,6 +51,8 @@ class Fact(msgspec.Struct, gc=False):
     price: float | None  # or an order's value
     currency: str | None
     device: str | None
+    country: str | None
+    place: str | None
     time_ms: int = 0  # event time, as scored
     soon: float = 0.0  # the probability of a purchase within the first horizon, after it
 
@@ -69,6 +76,8 @@ def read(value: bytes) -> tuple[str, Fact] | None:
         price=_number(record.value if is_order else record.price),
         currency=_kept_once(record.currency),
         device=_kept_once(record.device_id),
+        country=_kept_once(record.country),
+        place=_kept_once(record.location_id),
     )
 
 
@@ -87,7 +96,7 @@ def _number(decimal: Decimal) -> float | None:
 class History:
     """A user's events so far, in the order in which they were scored."""
 
-    __slots__ = ("_categories", "_devices", "bought_ms", "count", "day", "facts", "last_ms", "seen", "user")
+    __slots__ = ("_categories", "_known", "bought_ms", "count", "day", "facts", "last_ms", "seen", "user")
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -98,18 +107,15 @@ class History:
         self.day = 0.0  # probability within the last horizon, after the last event
         self.bought_ms: tuple[int, ...] = ()  # event times of the last purchases
         self._categories = 0  # a bit for each that was seen
-        self._devices: tuple[str, ...] | None = ()
+        self._known: tuple[_Known, ...] = ((),) * len(WHEREABOUTS)
 
     def has_met(self, category_bit: int) -> bool:
         return bool(self._categories & category_bit)
 
-    def knows_device(self, device: str) -> bool:
-        """Whether it was seen before; with more devices than are kept, all are known."""
-        return self._devices is None or device in self._devices
-
-    @property
-    def has_device(self) -> bool:
-        return self._devices != ()
+    def is_new(self, whereabout: str, value: str | None) -> bool:
+        """Whether it was never seen, where another was; with more of them than are kept, none is new."""
+        known = self._known[WHEREABOUTS.index(whereabout)] or ()
+        return value is not None and known != () and value not in known
 
     @property
     def has_bought(self) -> bool:
@@ -130,8 +136,11 @@ class History:
         self._categories |= category_bit
         if fact.name == "purchase":
             self.bought_ms = (*self.bought_ms[-3:], fact.time_ms)  # a few: they are asked about the last hour
-        if fact.device is not None and self._devices is not None and fact.device not in self._devices:
-            self._devices = (*self._devices, fact.device) if len(self._devices) < _DEVICES else None
+        for i, value in enumerate((fact.device, fact.country, fact.place)):
+            known = self._known[i]
+            if value is not None and known is not None and value not in known:
+                more = (*known, value) if len(known) < _PLACES else None
+                self._known = (*self._known[:i], more, *self._known[i + 1 :])
 
 
 class Histories:

@@ -9,7 +9,7 @@ import click
 from stream.commands.demo_scores import Scored
 from stream.commands.demo_state import DemoState
 from stream.commands.demo_words import what
-from stream.commands.score_lines import readable
+from stream.commands.score_lines import readable, timed, within
 
 _SHOW_SECS = 0.5  # two lines each
 _PROGRESS_SECS = 5.0
@@ -90,14 +90,14 @@ class Progress:
 
 def _header(event: Scored) -> str:
     assert event.intent is not None
-    horizons = "".join(f" {'in ' + name:>6}" for name in event.intent.purchase_intent)
+    horizons = "".join(f" {within(name):>6}" for name in timed(event.intent.purchase_intent))
     return f"{'shop time':<12} {'user':<12} {'what happened':<25}{horizons} {'strange':>7} {'events':>6}"
 
 
 def _line(event: Scored) -> str:
     assert event.intent is not None and event.anomaly is not None
     at = datetime.fromtimestamp(event.intent.event_time_ms / 1000, UTC)
-    intents = "".join(f" {p:>6.3f}" for p in event.intent.purchase_intent.values())
+    intents = "".join(f" {p:>6.3f}" for p in timed(event.intent.purchase_intent).values())
     return (
         f"{at:%d %b %H:%M} {readable(event.intent.user_id, 12):<12} {readable(what(event.fact), 25):<25}{intents} "
         f"{event.anomaly.anomaly:>7.3f} {event.intent.events_seen:>6}"

@@ -14,8 +14,10 @@ import numpy as np
 
 from stream.commands.demo_history import Fact, Histories, History
 from stream.commands.demo_rankings import Shelf, Strange, Strangest, Tally, nines
+from stream.commands.demo_reasons import VISIT_MS, why
 from stream.commands.demo_scores import Scored
-from stream.commands.demo_words import fraud, why
+from stream.commands.demo_words import fraud
+from stream.commands.score_lines import timed
 
 _MINUTE_MS = 60_000
 _UNITS_MS = {"s": 1_000, "m": _MINUTE_MS, "h": 60 * _MINUTE_MS}
@@ -87,7 +89,7 @@ class DemoState:
         if self.first_secs is None:
             self.first_secs = now
             self.shop_begun_ms = intent.event_time_ms
-            self.horizons = tuple(intent.purchase_intent)
+            self.horizons = tuple(timed(intent.purchase_intent))
             self.horizon_ms = _in_ms(self.horizons[0])
         self.count += 1
         self.users += intent.events_seen == 1
@@ -96,7 +98,7 @@ class DemoState:
             self._last_live_secs = now
             self._latencies.append(now - event.sent_secs)
             self._new_latencies.append(now - event.sent_secs)
-        chances = tuple(intent.purchase_intent.values())
+        chances = [intent.purchase_intent[horizon] for horizon in self.horizons]
         fact.time_ms, fact.soon = intent.event_time_ms, chances[0]
         self.shop_ms = max(self.shop_ms, fact.time_ms)
 
@@ -209,8 +211,8 @@ class DemoState:
 
 
 def _in_ms(name: str) -> int:
-    """`30m`, as records name it, in ms."""
-    return int(name[:-1]) * _UNITS_MS[name[-1]]
+    """`30m`, as records name it, in ms; a session's is the pause that ends one."""
+    return int(name[:-1]) * _UNITS_MS[name[-1]] if name[:-1].isdigit() else VISIT_MS
 
 
 def _bought(history: History, fact: Fact) -> Bought:

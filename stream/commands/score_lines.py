@@ -57,12 +57,25 @@ def _notes(score: _Score) -> str:
 _WHO = f"{'event time (UTC)':<19} {'user':<20} {'events':>6}"
 
 
+_SESSION = "session"  # the one horizon without a length: the end of the user's visit
+
+
+def timed(intents: Mapping[str, float]) -> dict[str, float]:
+    """The probabilities within a time, by horizon; within the session where there are no others."""
+    return {horizon: p for horizon, p in intents.items() if horizon != _SESSION} or dict(intents)
+
+
+def within(horizon: str) -> str:
+    """`in 30m`, `session`: how a horizon heads a column."""
+    return horizon if horizon == _SESSION else f"in {horizon}"
+
+
 def _in_columns(cells: Iterable[str]) -> str:
     return "".join(f" {cell:>7}" for cell in cells)
 
 
 def _intent_header(first: PurchaseIntent) -> str:
-    return f"{_WHO}{_in_columns('in ' + horizon for horizon in first.purchase_intent)}"
+    return f"{_WHO}{_in_columns(map(within, first.purchase_intent))}"
 
 
 def _intent_line(score: PurchaseIntent) -> str:

@@ -70,8 +70,9 @@ def check_model(settings: Settings) -> list[Finding]:
 def judge_model(loaded: LoadedModel) -> list[Finding]:
     """The same, of one that is loaded."""
     sizes = loaded.card.sizes
-    horizons = " and ".join(sizes.horizons)
-    found = f"{loaded.name}, hash {loaded.hash}, H = {sizes.hidden}, purchases within {horizons}"
+    *horizons, last = (name.replace("session", "the session") for name in sizes.horizons)
+    within = f"{', '.join(horizons)} and {last}" if horizons else last
+    found = f"{loaded.name}, hash {loaded.hash}, H = {sizes.hidden}, purchases within {within}"
     simulated = loaded.card.made.get("simulated")
     if simulated is None:
         to_do = "see how it was made: anomaly scores mean little on events of another kind"

@@ -26,24 +26,32 @@ class Platt(NamedTuple):
     shift: float = 0.0
 
 
-def platt(p: Doubles, told: NDArray[np.bool_], weight: Doubles) -> Platt:
-    """The numbers for probabilities [N], what came of them, and what each weighs; none where all are of one class."""
-    yes, no = float(weight[told].sum()), float(weight[~told].sum())
-    if not (yes > 0 and no > 0):
+def platt(p: Doubles, told: NDArray[np.bool_], known: NDArray[np.bool_]) -> Platt:
+    """The numbers for probabilities [N] and what came of them, where that is known; none where all are of one class."""
+    p, told = p[known], told[known]
+    yes, no = int(told.sum()), int((~told).sum())
+    if not (yes and no):
         return Platt()
     logit = np.log(np.clip(p, 1e-7, 1 - 1e-7)) - np.log1p(-np.clip(p, 1e-7, 1 - 1e-7))
     target = np.where(told, (yes + 1) / (yes + 2), 1 / (no + 2))
     design = np.stack([logit, np.ones(len(logit))], axis=1)
     numbers = np.array([1.0, 0.0])
     for _ in range(_ROUNDS):
-        said = 1 / (1 + np.exp(-np.clip(design @ numbers, -35, 35)))
-        slope = design.T @ (weight * (target - said))
-        curvature = (design * (weight * np.maximum(said * (1 - said), 1e-9))[:, None]).T @ design
+        now = 1 / (1 + np.exp(-np.clip(design @ numbers, -35, 35)))
+        slope = design.T @ (target - now)
+        curvature = (design * np.maximum(now * (1 - now), 1e-9)[:, None]).T @ design
         step = np.linalg.solve(curvature + 1e-9 * np.eye(2), slope)
         numbers += step
         if np.abs(step).max() < 1e-9:
             break
     return Platt(max(_LEAST_SLOPE, round(float(numbers[0]), 6)), round(float(numbers[1]), 6))
+
+
+def said(p: Doubles, numbers: Platt) -> Doubles:
+    """Probabilities [N] as they are after calibration."""
+    sure = np.clip(p, 1e-7, 1 - 1e-7)
+    logit = numbers.slope * (np.log(sure) - np.log1p(-sure)) + numbers.shift
+    return np.asarray(1 / (1 + np.exp(-logit)))
 
 
 @torch.no_grad()

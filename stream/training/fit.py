@@ -25,6 +25,7 @@ from stream.training.calibration import Platt
 from stream.training.candidates import Candidate, Epochs, parted
 from stream.training.keeping import Keeping, Nowhere
 from stream.training.loss import Loss, loss
+from stream.training.reached import reached
 from stream.training.recipe import Recipe
 from stream.training.runs import Bools, Runs
 from stream.training.targets import Targets, targets
@@ -106,8 +107,12 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
             model, statistics = run.whole(everybody, epochs.best), everybody.statistics
         first = candidates[0]
         features = worth(first.best_model(), _some(first.held), recipe, task.device)
-    platts, of_fraud = _platts(held, [candidate.held.targets for candidate in candidates])
-    calibration.calibrate(model, platts, of_fraud)
+    told = [candidate.held.targets for candidate in candidates]
+    intent = np.concatenate([scores.intent for scores in held]).astype(np.float64)
+    bought, known = np.concatenate([t.bought for t in told]), np.concatenate([t.known for t in told])
+    # Each event counts, also those of one session, since each has a score that is read
+    platts = [calibration.platt(intent[:, k], bought[:, k], known[:, k]) for k in range(intent.shape[1])]
+    calibration.calibrate(model, platts, _fraud_platt(held, told))
     story = {
         "recipe": msgspec.to_builtins(recipe),
         "held_out": "folds of users" if len(candidates) > 1 else "users",
@@ -115,6 +120,7 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         "costs": [[round(part, 5) for part in cost] for cost in epochs.costs],
         "labels": dict(zip(task.sizes.horizons, (c._asdict() for c in everybody.targets.counts), strict=True)),
         "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in platts), strict=True)),
+        "reached": dict(zip(task.sizes.horizons, reached(intent, bought, known, platts), strict=True)),
         "worth": features,
         "notes": notes,
     }
@@ -129,20 +135,20 @@ class _Run:
         self._saved = time.monotonic()
         self._words = keeping.read()
         runs = task.runs
-        of = {
-            "recipe": msgspec.to_builtins(task.recipe),
-            "sizes": msgspec.to_builtins(task.sizes),
+        now = {
+            **msgspec.to_builtins(task.recipe),
+            **msgspec.to_builtins(task.sizes),
             "events": len(runs),
             "users": len(runs.counts),
-            "first_user": int(runs.user[0]) if len(runs.user) else 0,
+            "first user": int(runs.user[0]) if len(runs.user) else 0,
         }
         if task.teacher is not None:
-            of["teacher"] = task.teacher.told
-        if self._words.setdefault("of", of) != of:
-            raise SettingsError(
-                f"an interrupted run is kept, of other events or settings: {self._words['of']}, now {of}; "
-                "begin anew (--anew), or go on with the same"
-            )
+            now["teacher"] = task.teacher.told
+        now = msgspec.json.decode(msgspec.json.encode(now))  # as it is kept: no tuples
+        kept = self._words.setdefault("of", now)
+        if differing := [name for name in now if kept.get(name) != now[name]]:
+            each = ", ".join(f"{name} {kept.get(name)}, now {now[name]}" for name in differing)
+            raise SettingsError(f"an interrupted run is kept, of other {each}; go on with the same, or begin --anew")
 
     def candidates(self) -> tuple[list[Candidate], Epochs]:
         """All that are judged, and how each epoch was."""
@@ -221,18 +227,14 @@ def _silent_heads(task: Task, told: Targets) -> list[str]:
     return [note for note in notes if note]
 
 
-def _platts(scores: Sequence[Scores], told: Sequence[Targets]) -> tuple[list[Platt], Platt | None]:
-    """What makes probabilities of each horizon, and of fraud, come true, by those who were held out."""
-    intent = np.concatenate([s.intent for s in scores]).astype(np.float64)
-    bought = np.concatenate([t.bought for t in told])
-    weight = np.concatenate([t.weight(np.arange(len(t.bought))) for t in told]).astype(np.float64)
-    platts = [calibration.platt(intent[:, k], bought[:, k], weight[:, k]) for k in range(intent.shape[1])]
-    if told[0].fraud is None:
-        return platts, None
-    p = np.concatenate([s.fraud for s in scores if s.fraud is not None]).astype(np.float64)
-    fraud = np.concatenate([t.fraud for t in told if t.fraud is not None])
-    known = np.concatenate([t.fraud_known for t in told if t.fraud_known is not None])
-    return platts, calibration.platt(p, fraud, known.astype(np.float64))
+def _fraud_platt(scores: Sequence[Scores], told: Sequence[Targets]) -> Platt | None:
+    """What makes probabilities of fraud come true, by those who were held out; None without such a head."""
+    p = [s.fraud for s in scores if s.fraud is not None]
+    fraud = [t.fraud for t in told if t.fraud is not None]
+    known = [t.fraud_known for t in told if t.fraud_known is not None]
+    if not p or not fraud:
+        return None
+    return calibration.platt(np.concatenate(p).astype(np.float64), np.concatenate(fraud), np.concatenate(known))
 
 
 def _normal_traffic(scores: Sequence[Scores], of: Sequence[Material]) -> NormalTraffic:

@@ -218,7 +218,7 @@ def _filled_in(prometheus: Prometheus, expr: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("variable", "expected"), [("topic", ["clicks", "purchases", "searches"]), ("horizon", ["24h", "30m"])]
+    ("variable", "expected"), [("topic", ["clicks", "purchases", "searches"]), ("horizon", ["24h", "30m", "session"])]
 )
 def test_a_variable_offers_what_there_is(prometheus: Prometheus, variable: str, expected: list[str]) -> None:
     assert _values(prometheus, variable) == expected

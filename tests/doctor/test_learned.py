@@ -32,7 +32,7 @@ async def test_what_a_child_process_has_found_comes_back() -> None:
     assert one(findings, "gpu").status in {"ok", "warning"}
     model = one(findings, "model")
     assert model.status == "warning"
-    assert "0.5 h and 24 h" in model.found
+    assert "purchases within 30m, 24h and the session" in model.found
     assert "simulated shoppers" in model.found
 
 

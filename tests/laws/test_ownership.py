@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from stream.model import Cell
-from tests.shop import MODEL, by_offset, pipeline, random_events, score_all, small_model, stored_rows
+from tests.shop import (
+    MODEL,
+    by_offset,
+    forget_strain,
+    pipeline,
+    random_events,
+    score_all,
+    small_model,
+    stored_rows,
+)
 
 OTHER = MODEL + 1
 
@@ -26,11 +35,14 @@ def test_a_carry_of_another_model_is_rebuilt_from_the_rolling_sequence(cell: Cel
 
     moved, _ = pipeline(small_model(1, cell=cell), model_hash=OTHER, sequence=64, fetch_rows=fetch)
     found = by_offset(score_all(moved, later))
-    # All events are still in the sequences, so it is as if the new model had been there from the start.
-    always, _ = pipeline(small_model(1, cell=cell), model_hash=OTHER, sequence=64)
-    expected = by_offset([*score_all(always, events), *score_all(always, later)])
-    for name in ("intent", "surprise_parts", "anomaly"):
-        np.testing.assert_allclose(found[name], expected[name][40:], atol=1e-5, rtol=0)
+    # All events are still in the sequences, so it is as if the new model had been there from the start, but for the
+    # strain, which begins anew.
+    always, always_table = pipeline(small_model(1, cell=cell), model_hash=OTHER, sequence=64)
+    score_all(always, events)
+    forget_strain(always_table, 0, [key for _, key in stored])
+    expected = by_offset(score_all(always, later))
+    for name in ("intent", "surprise_parts", "strain", "anomaly"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=0)
     assert found["carry_rebuilt"].all()  # one batch: every event of a user whose carry was rebuilt for it
 
 
@@ -47,7 +59,7 @@ def test_a_carry_is_rebuilt_once() -> None:
     assert not second["carry_rebuilt"].any()
 
 
-def test_what_is_remembered_of_a_user_does_not_depend_on_the_model() -> None:
+def test_what_is_remembered_of_a_user_but_for_the_strain_does_not_depend_on_the_model() -> None:
     events, later = random_events(5, n=200, users=4), random_events(6, n=40, users=4, first_offset=200)
     old, old_table = pipeline(small_model(0))
     score_all(old, events)
@@ -59,6 +71,9 @@ def test_what_is_remembered_of_a_user_does_not_depend_on_the_model() -> None:
     score_all(old, later)
     keys = np.array([key for _, key in stored], object)
     here, there = (t.memory(t.slots(np.zeros(len(keys), np.int32), keys)) for t in (old_table, table))
+    assert (there["strain"] != here["strain"]).all()
+    for name in ("strain", "strain_weight"):
+        here[name] = there[name] = 0.0
     assert there.tobytes() == here.tobytes()
     assert (here["prices"] > 20).all()  # of more events than the sequence holds
 

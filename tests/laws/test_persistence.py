@@ -58,7 +58,7 @@ def test_a_worker_restored_from_its_rows_scores_as_if_it_had_never_stopped(
     found = by_offset([*before, *score_all(restored, events.take(slice(cut, None)))])
     for name in ("offset", "events_seen", "late", "carry_rebuilt"):
         assert np.array_equal(live[name], found[name]), name
-    for name in ("intent", "surprise_parts", "anomaly"):
+    for name in ("intent", "surprise_parts", "strain", "anomaly"):
         np.testing.assert_allclose(found[name], live[name], atol=1e-5, rtol=0)
 
 
