@@ -64,9 +64,11 @@ def score(events: EventBatch, counts: Ints, model: LoadedModel, device: torch.de
     nats = scores.surprise.sum(axis=1, dtype=np.float64)
     none = np.full(len(raw), np.nan)
     normal = model.card.normal_traffic
+    strain = strain_of_runs(scores.surprise, counts, normal)
     columns = [
         *scores.intent.T,
-        normal.anomaly(nats, strain_of_runs(scores.surprise, counts, normal)),
+        normal.anomaly(nats, strain),
+        strain,
         nats,
         *scores.surprise.T,
         none if scores.fraud is None else scores.fraud,

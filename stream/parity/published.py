@@ -40,7 +40,7 @@ def figure_names(which: int, horizons: Sequence[str]) -> tuple[str, ...]:
     """What a topic's records say."""
     if which == INTENT:
         return tuple(f"purchase_intent.{horizon}" for horizon in horizons)
-    return "anomaly", "surprise", *(f"surprise_parts.{part}" for part in PARTS), "fraud"
+    return "anomaly", "strain", "surprise", *(f"surprise_parts.{part}" for part in PARTS), "fraud"
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Collected:
         if isinstance(score, AnomalyScore):
             parts = (getattr(score.surprise_parts, part) for part in PARTS)
             fraud = score.fraud if isinstance(score.fraud, float) else float("nan")
-            return score.anomaly, score.surprise, *parts, fraud
+            return score.anomaly, score.strain, score.surprise, *parts, fraud
         horizons = self.model.card.sizes.horizons
         if score.purchase_intent.keys() != set(horizons):
             raise SettingsError(

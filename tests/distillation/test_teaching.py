@@ -179,5 +179,5 @@ def test_an_interrupted_student_goes_on_as_if_nothing_had_been(
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, rest.model.state_dict()[name]), name
 
-    with pytest.raises(SettingsError, match="an interrupted run is kept, of other events or settings"):
+    with pytest.raises(SettingsError, match="an interrupted run is kept, of other teacher "):
         fit(task(Lecture(0.9, 1.0)), Folder(tmp_path / "run"))

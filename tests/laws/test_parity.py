@@ -19,9 +19,11 @@ from stream.encode import Scored
 from stream.events import EventBatch, Frame
 from stream.features import PARTS
 from stream.kafka.topics import TopicReport
+from stream.parity.examine import examine
 from stream.settings import Settings
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
+from stream.training.reading import unseen
 from tests.running import fill, read, running, scores, until_committed
 from tests.shop import no_rows
 
@@ -100,3 +102,8 @@ async def test_offline_scoring_in_the_applied_order_equals_what_the_service_publ
     for name, column in found.items():
         np.testing.assert_allclose(np.array(column), getattr(offline, name), atol=TOLERANCE, rtol=0, err_msg=name)
     assert np.ptp(offline.intent) > 0.1 and np.ptp(offline.anomaly) > 0.9  # else nothing would be compared
+
+    # The command, which scores as training and evaluation do
+    model = model_file.load(settings.model)
+    report = await examine(settings, model, since_ms=None, until_ms=None, device=torch.device("cpu"), progress=unseen)
+    assert report.ok and report.compared == EVENTS, report

@@ -59,6 +59,7 @@ def test_what_a_service_publishes_is_what_offline_scoring_gives(
     [
         ("purchase_intent.24h", {"purchase_intent": {"30m": 0.5, "24h": 0.99, "session": 0.5}}),
         ("anomaly", {"anomaly": 0.123}),
+        ("strain", {"strain": 12.5}),
         ("surprise", {"surprise": 99.0}),
     ],
 )

@@ -20,9 +20,9 @@ from stream.simulator.simulate import simulate
 from tests.models import model_in
 from tests.running import fill, read, running, until_committed
 
-EVENTS, USERS = 3_000, 80
+EVENTS, USERS = 1_500, 50
 START_MS = 1_790_000_000_000
-TRAIN = "train --simulated 1 --users 50 --days 7 --honest --hidden 16 --epochs 1 --no-progress --json"
+TRAIN = "train --simulated 1 --users 40 --days 7 --honest --hidden 16 --epochs 1 --no-progress --json"
 FLAGS = (
     "bootstrap_servers",
     "clicks_topic",
