@@ -23,6 +23,7 @@ from tests.training.shops import simulated
 
 PLAIN = Recipe(intent_weight=1.0, next_event_weight=1.0, fraud_weight=1.0)
 INTENT, NEXT_EVENT, FRAUD = range(3)
+LANES, STEPS = 30, 40
 
 
 def labelled() -> Runs:
@@ -32,8 +33,8 @@ def labelled() -> Runs:
 def cost(model: BehaviourModel, of: Runs, told: Targets, recipe: Recipe = PLAIN) -> np.ndarray:
     """[3] over all lessons, the carry passed on."""
     sizes, total = model.sizes, np.zeros(3)
-    carry = torch.zeros(9, sizes.parts, sizes.layers, sizes.hidden)
-    for lesson in lessons(of, Plan(np.arange(len(of.counts)), 9, 7), STATISTICS):
+    carry = torch.zeros(LANES, sizes.parts, sizes.layers, sizes.hidden)
+    for lesson in lessons(of, Plan(np.arange(len(of.counts)), LANES, STEPS), STATISTICS):
         carry[torch.from_numpy(lesson.fresh)] = 0.0
         users = torch.from_numpy(lesson.packing.users)
         with torch.no_grad():
@@ -99,7 +100,7 @@ def test_without_a_head_for_fraud_it_costs_nothing() -> None:
 def test_a_head_that_weighs_nothing_teaches_nothing() -> None:
     of, model = labelled(), small_model(fraud=True)
     told = targets(of, model.sizes)
-    lesson = next(lessons(of, Plan(np.arange(len(of.counts)), 30, 10), STATISTICS))
+    lesson = next(lessons(of, Plan(np.arange(len(of.counts)), LANES, STEPS), STATISTICS))
     carry = torch.zeros(len(lesson.packing.users), 2, 1, 8)
     parts, _ = loss(model, lesson, told, carry, Recipe(intent_weight=0.0, fraud_weight=0.0))
     torch.autograd.backward(parts.sum())
