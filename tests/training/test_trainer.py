@@ -138,7 +138,12 @@ def test_what_is_told_after_an_interruption_goes_on_from_before_it() -> None:
     costs: list[Moved] = []
     trainer = Trainer(small_model(), RECIPE, CPU)
     states: list[State] = []
-    trainer.run_epoch(of, lambda moved: (costs.append(moved), states.append(trainer.state()))[0])
+
+    def keep(moved: Moved) -> None:
+        costs.append(moved)
+        states.append(trainer.state())
+
+    trainer.run_epoch(of, keep)
     again = Trainer(small_model(1), RECIPE, CPU)
     again.restore(states[4])
     told: list[Moved] = []
