@@ -39,7 +39,7 @@ STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
 _KEPT = 0.98  # of the strain, with every event
 # Times the mean, above which nats strain: so that normal traffic, on the whole, relaxes. At 0.5 % false alarms a
 # shopper-day 74 % of simulated fraudsters are found with it, 70 % without.
-_USUAL = 1.1
+USUAL = 1.1
 _PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
 # -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud
 _SINGLE_LESS = math.log(10)
@@ -143,7 +143,7 @@ def _rarer(of_surprise: Doubles, of_strain: Doubles) -> Doubles:
 
 
 def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
-    beyond = (STRAIN_WEIGHTS * (nats - _USUAL * means)).sum(axis=1).astype(np.float32)
+    beyond = (STRAIN_WEIGHTS * (nats - USUAL * means)).sum(axis=1).astype(np.float32)
     after, strain = memory.copy(), np.empty(len(nats))
     for step in packing.steps():
         moved = after[: step.stop - step.start]

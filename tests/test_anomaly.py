@@ -34,7 +34,7 @@ from tests.shop import (
 Doubles = NDArray[np.float64]
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
-USUAL = np.array(NORMAL.part_means, np.float32)  # an event that surprises as events do
+USUAL = np.array(NORMAL.part_means, np.float32) * np.float32(anomaly.USUAL)  # an event that surprises as events do
 IN_STRAIN, NOT_IN_STRAIN = (ACTION, PRICE, CONTEXT), (1, 2, GAP, 4)
 
 
@@ -229,7 +229,7 @@ def test_strain_is_that_of_a_plain_loop_over_a_users_events() -> None:
     nats = _random_nats(3, 300)
     total, weight, expected = 0.0, 0.0, []
     for event in nats.astype(np.float64):
-        total = 0.98 * total + float((STRAIN_WEIGHTS * (event - NORMAL.part_means)).sum())
+        total = 0.98 * total + float((STRAIN_WEIGHTS * (event - USUAL)).sum())
         weight = 0.98**2 * weight + 1
         expected.append(total / math.sqrt(weight + 1))
     np.testing.assert_allclose(_strain(*nats), expected, atol=1e-4)
@@ -318,7 +318,7 @@ def test_of_some_events_alone_what_is_usual_is_fitted_to_these() -> None:
 
 def test_a_single_impossible_event_counts_and_is_forgotten_but_for_what_it_strains() -> None:
     _, _, normal = _normal_traffic()
-    usual = np.array(normal.part_means, np.float32)
+    usual = np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
     impossible = usual.copy()
     impossible[GAP] += 40.0  # nothing of it goes into the strain
     nats, packing = _run([usual, usual, impossible, usual])
@@ -329,8 +329,8 @@ def test_a_single_impossible_event_counts_and_is_forgotten_but_for_what_it_strai
 
 def test_many_somewhat_unusual_events_count_where_none_of_them_would() -> None:
     _, _, normal = _normal_traffic()
-    unusual = np.array(normal.part_means, np.float32)
-    unusual[ACTION] += 1.0
+    unusual = np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
+    unusual[ACTION] += 0.7
     found = _anomaly(*_run([unusual] * 40), normal)
     assert found[0] < 0.9
     assert found[-1] > 0.999

@@ -52,7 +52,6 @@ def lessons(of: Runs, plan: Plan, statistics: Statistics, draw: Draw | None = No
     past = Past.none(plan.lanes)
     first = np.zeros(plan.lanes, np.int64)  # the first event of each lane's user
     stretch = np.ones(plan.lanes)
-    unheard = np.empty(0, np.int64)  # lanes that began a user in a chunk of which nothing was left
     for chunk in chunks(of.counts, plan, draw):
         fresh = chunk.fresh
         past.put(fresh, Past.none(len(fresh)))
@@ -61,9 +60,6 @@ def lessons(of: Runs, plan: Plan, statistics: Statistics, draw: Draw | None = No
         if draw is not None:
             kept = draw.kept(len(kept))
             stretch[fresh] = draw.stretch(len(fresh))
-        unheard = np.append(unheard, fresh)
-        if not kept.any():
-            continue
         packing = sequences.pack(chunk.lane[kept])
         events = chunk.events[kept][packing.arrival]
         raw = structured.take(of.raw, events)
@@ -74,8 +70,7 @@ def lessons(of: Runs, plan: Plan, statistics: Statistics, draw: Draw | None = No
         before = past.take(packing.users)
         seen = features.build(raw, packing, before, statistics)
         past.put(packing.users, features.after(raw, packing, before, seen))
-        yield Lesson(packing, events, unheard, seen)
-        unheard = np.empty(0, np.int64)
+        yield Lesson(packing, events, fresh, seen)
 
 
 def chunks(counts: Ints, plan: Plan, draw: Draw | None = None) -> Iterator[Chunk]:
