@@ -28,7 +28,9 @@ def intent(*horizons: str) -> PurchaseIntent:
 
 
 def anomaly(**parts: float) -> AnomalyScore:
-    return AnomalyScore(**ABOUT, anomaly=0.5, surprise=1.0, surprise_parts=SurpriseParts(**(NOTHING | parts)))
+    return AnomalyScore(
+        **ABOUT, anomaly=0.5, surprise=1.0, strain=0.0, surprise_parts=SurpriseParts(**(NOTHING | parts))
+    )
 
 
 @pytest.mark.parametrize("horizons", [HORIZONS, ("30m",), ("session",)])

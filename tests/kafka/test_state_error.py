@@ -26,5 +26,5 @@ async def test_a_row_of_an_unknown_format_ends_the_worker_with_code_4_and_commit
     await fill(settings, [ShopEvent("clicks", b"u1", orjson.dumps(event), TIME_MS)])
     with running(settings, tmp_path / "worker.log") as worker:
         assert await asyncio.to_thread(worker.process.wait, 60) == 4, worker.said()
-        assert "row: expected format 1, got 9; a newer version wrote it" in worker.said().splitlines()[-1]
+        assert "row: expected format 2 or older, got 9; a newer version wrote it" in worker.said().splitlines()[-1]
     assert await committed(settings) == {}

@@ -196,7 +196,7 @@ def test_ids_are_topic_partition_offset_and_model(run: Run) -> None:
 
 
 def test_both_topics_tell_the_same_of_an_event(run: Run) -> None:
-    of_score = {"purchase_intent", "anomaly", "surprise", "surprise_parts", "fraud"}
+    of_score = {"purchase_intent", "anomaly", "surprise", "surprise_parts", "strain", "fraud"}
     intent, anomaly = (
         {value["id"]: {k: v for k, v in value.items() if k not in of_score} for value in _values(records)}
         for records in (run.first.intent, run.first.anomaly)

@@ -204,7 +204,7 @@ def test_a_user_of_100_000_events_is_no_trouble() -> None:
     runs = gathered(sent).runs
     found = labels.within(runs, (1800, 86400)), labels.in_session(runs)
     packing = sequences.pack(runs.owner)
-    assert time.process_time() - began < 2.0  # CPU seconds; 0.9 on a busy machine
+    assert time.process_time() - began < 20.0  # CPU seconds; 0.9 to 2.1: by the square it would be minutes
     assert runs.counts.tolist() == [100_000] == packing.counts.tolist()
     assert found[0].bought[:, 0].mean() > 0.9
     assert found[1].weight.sum() == pytest.approx(1.0, rel=1e-3)

@@ -90,6 +90,8 @@ def test_out_of_time_before_a_trial_is_over_it_says_so_and_writes_nothing(
     tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = tmp_path / "best.json"
+    slow = {"sizes": {"hidden": 512}, "made": {"recipe": {"lanes": 8, "updates": 200, "folds": 2}}}
+    recipe.write_text(json.dumps(slow))
     assert cli.run(command(best, recipe, "--timeout", "1s", "--users", "300")) == 1
     assert "not one trial was over in time" in capsys.readouterr().err
     assert not best.exists()
