@@ -25,6 +25,7 @@ BASE_RATE = "base_rate"
 INSTALL = "pip install 'behaviour-stream[evaluate]'"
 # Of whole users. At these the features take 100 MB, and learning some minutes for each horizon.
 _MOST_ROWS = 150_000
+_ROWS_AT_ONCE = 50_000  # whose features are copied for a prediction
 
 
 class Fitted(Protocol):
@@ -97,7 +98,8 @@ def learn(folds: Sequence[ScoredEvents], say: Say, *, only_base_rate: bool = Fal
                 _, words, fit = LEARNED[name]
                 say(f"{of_fold}: {words} learns from {len(rows):,} events.")
                 model = fit(table.of(rows), fold.bought[rows, k], fold.user[rows])
-                scores[name][judged, k] = model.predict(table.of(judged))
+                for some in np.array_split(judged, 1 + len(judged) // _ROWS_AT_ONCE):
+                    scores[name][some, k] = model.predict(table.of(some))
                 notes.append(f"{of_fold}: {words} with {model.said}, from {len(rows):,} events.")
     known_rates = ~np.isnan(rates)
     mean = np.where(known_rates.any(0), np.nansum(rates, 0) / np.maximum(known_rates.sum(0), 1), np.nan)

@@ -18,7 +18,6 @@ from stream.evaluation.user_folds import ROWS_TO_CHOOSE, simplest, some_users, u
 # scikit-learn's C, the inverse of the ridge: from all but the base rate to next to none.
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 STRENGTH = 1e-3  # where there is nothing to choose by: best of these on recordings of 14,000 and 43,000 rows
-_ROWS_AT_ONCE = 50_000  # whose columns are made at a time
 _LEAST_SPREAD = 1e-6  # of less, a column is one number and its rounding
 
 
@@ -69,9 +68,8 @@ class Regression:
 
     def predict(self, x: NDArray[Any]) -> Floats:
         """[N] probabilities of rows [N, F]."""
-        blocks = [x[at : at + _ROWS_AT_ONCE] for at in range(0, len(x), _ROWS_AT_ONCE)]
-        score = np.concatenate([self.scale.columns(block) @ self.weights for block in blocks] or [np.empty(0)])
-        return np.asarray(1 / (1 + np.exp(-np.clip(score + self.bias, -30, 30))))
+        score = self.scale.columns(x) @ self.weights + self.bias
+        return np.asarray(1 / (1 + np.exp(-np.clip(score, -30, 30))))
 
     @property
     def said(self) -> str:
