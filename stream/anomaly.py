@@ -31,6 +31,9 @@ Doubles = NDArray[np.float64]
 
 # Where the tail begins: 1 % of the validation events are enough to fit two numbers to.
 TAIL_FROM = 0.99
+# As few as leave something above it.
+LEAST_EVENTS = 200
+_ALIKE = 1.0  # the mean excess, in nats, where normal events are so much alike that nothing is above it
 # A lower shape would reach 1 - 1e-16, the last number below 1, within the range of nats that softmax heads can give.
 _SHAPE_LEAST = 0.2
 
@@ -110,11 +113,11 @@ def strain_of_runs(nats: NDArray[np.float32], counts: Ints, normal: NormalTraffi
 def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] | None = None) -> NormalTraffic:
     """What is usual in the nats [N, len(PARTS)] of users' whole runs, packed; `kept` [N]: in these events alone.
 
-    Raises ValueError where these are too few, or too much alike, to tell what is not.
+    Raises ValueError where these are fewer than LEAST_EVENTS.
     """
     chosen = np.ones(len(nats), np.bool_) if kept is None else kept
-    if not chosen.any():
-        raise ValueError(f"expected normal events, got none of {len(nats)}")
+    if (n := np.count_nonzero(chosen)) < LEAST_EVENTS:
+        raise ValueError(f"expected {LEAST_EVENTS} normal events or more, to tell what is not, got {n}")
     means = np.round(nats[chosen].mean(axis=0, dtype=np.float64), 6)
     strain = _strained(nats, packing, np.zeros(len(packing.users), MEMORY), means).strain[chosen]
     surprise = nats[chosen].sum(axis=1, dtype=np.float64)
@@ -124,13 +127,12 @@ def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] 
 
 
 def distribution(of: Doubles, *, points: int = 200) -> Distribution:
-    """Of the numbers [N] of normal events; the tail by the method of moments."""
-    quantiles = np.quantile(of, np.linspace(0.0, TAIL_FROM, points)) if len(of) else np.zeros(points)
+    """Of the numbers [N] of normal events, LEAST_EVENTS or more; the tail by the method of moments."""
+    quantiles = np.quantile(of, np.linspace(0.0, TAIL_FROM, points))
     excess = of[of > quantiles[-1]] - quantiles[-1]
-    if not len(excess) or not excess.var():
-        raise ValueError(f"expected many values above the {TAIL_FROM:.0%} quantile, got {len(of)} in all")
-    mean, variance = float(excess.mean()), float(excess.var())
-    shape = max(_SHAPE_LEAST, 0.5 * (1.0 - mean * mean / variance))
+    mean, shape = (float(excess.mean()) if len(excess) else _ALIKE), _SHAPE_LEAST
+    if len(excess) and excess.var():
+        shape = max(shape, 0.5 * (1.0 - mean * mean / float(excess.var())))
     return Distribution(
         quantiles=tuple(round(float(q), 6) for q in quantiles),
         tail_scale=max(round(mean * (1.0 - shape), 6), 1e-6),  # the mean excess of a GPD is scale / (1 - shape)

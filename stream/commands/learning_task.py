@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_SHARE = click.FloatRange(0, 1, max_open=True)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -87,12 +88,20 @@ _FLAGS: Mapping[str, Callable[[Any], Any]] = {
     "next_event_only": click.option(
         "--next-event-only", is_flag=True, help="Learn what comes next alone: pre-training."
     ),
+    "event_dropout": click.option(
+        "--event-dropout", type=_SHARE, help="Share of events that a lesson leaves out, drawn anew each time. [0]"
+    ),
+    "time_stretch": click.option(
+        "--time-stretch", type=click.FloatRange(0, 3), help="Spread (of the ln) by which a user's gaps are stretched. [0]"
+    ),
+    "crop": click.option("--crop", type=_SHARE, help="Share of users who begin somewhere in the middle. [0]"),
     "drop": click.option("--drop", multiple=True, metavar="GROUP", help="Features that it is not to see; repeatable."),
     "device": click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="[auto]"),
 }  # fmt: skip
 TASK_FLAGS = tuple(_FLAGS)
 _SIZES = ("session", "fraud", "hidden", "layers", "cell")
 _RECIPE = ("seed", "epochs", "loss")
+_AUGMENTATION = ("event_dropout", "time_stretch", "crop")
 
 
 def task_flags(*names: str) -> Callable[[Command], Command]:
@@ -113,6 +122,7 @@ def asked_how(asked: Mapping[str, Any], start: LoadedModel | None = None) -> How
 
     sizes = {"horizons_secs": asked.get("horizons"), **{name: asked.get(name) for name in _SIZES}}
     recipe = {name: asked.get(name) for name in _RECIPE}
+    recipe["augmentation"] = _given({name: asked.get(name) for name in _AUGMENTATION}) or None
     recipe["drop"] = asked.get("drop") or None
     recipe["intent_weight"] = 0.0 if asked.get("next_event_only") else None
     return decide(asked["recipe_file"], _given(sizes), _given(recipe), start.card.sizes if start else None)

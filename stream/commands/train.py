@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from pathlib import Path
@@ -43,6 +44,7 @@ def train(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, **
     from stream.training.fit import fit
     from stream.training.keeping import Folder
 
+    gc.set_threshold(100_000, 50, 50)  # reading makes many objects and no rings of them: a fifth of its time
     command = shlex.join(["behaviour-stream", *sys.argv[1:]])
     folder = Folder(out.with_name(f"{out.name}.run"))
     if asked["anew"]:

@@ -16,6 +16,7 @@ from stream.model import BehaviourModel
 Doubles = NDArray[np.float64]
 
 _ROUNDS = 50
+_LEAST_STEP = 1e-9
 _LEAST_SLOPE = 0.05  # a head that says nothing would be turned round by noise
 
 
@@ -34,17 +35,35 @@ def platt(p: Doubles, told: NDArray[np.bool_], known: NDArray[np.bool_]) -> Plat
         return Platt()
     logit = np.log(np.clip(p, 1e-7, 1 - 1e-7)) - np.log1p(-np.clip(p, 1e-7, 1 - 1e-7))
     target = np.where(told, (yes + 1) / (yes + 2), 1 / (no + 2))
-    design = np.stack([logit, np.ones(len(logit))], axis=1)
-    numbers = np.array([1.0, 0.0])
+    one = np.ones_like(logit)
+    slope, shift = _cheapest(np.stack([logit, one], axis=1), np.array([1.0, 0.0]), 0 * logit, target)
+    if slope < _LEAST_SLOPE:
+        slope = _LEAST_SLOPE
+        (shift,) = _cheapest(one[:, None], np.zeros(1), slope * logit, target)
+    return Platt(round(float(slope), 6), round(float(shift), 6))
+
+
+def _cheapest(design: Doubles, numbers: Doubles, beside: Doubles, target: Doubles) -> Doubles:
+    """[k] by which `beside` + design [N, k] @ them says the targets [N] best, from some to begin with; Newton's way."""
+    cost = _cross_entropy(beside + design @ numbers, target)
     for _ in range(_ROUNDS):
-        now = 1 / (1 + np.exp(-np.clip(design @ numbers, -35, 35)))
-        slope = design.T @ (target - now)
+        now = 1 / (1 + np.exp(-np.clip(beside + design @ numbers, -35, 35)))
+        gradient = design.T @ (target - now)
         curvature = (design * np.maximum(now * (1 - now), 1e-9)[:, None]).T @ design
-        step = np.linalg.solve(curvature + 1e-9 * np.eye(2), slope)
-        numbers += step
-        if np.abs(step).max() < 1e-9:
+        step = np.linalg.solve(curvature + 1e-9 * np.eye(len(numbers)), gradient)
+        # A whole step runs away from where probabilities are nearly 0 or 1
+        while (after := _cross_entropy(beside + design @ (numbers + step), target)) > cost:
+            step /= 2
+            if np.abs(step).max() < _LEAST_STEP:
+                return numbers
+        numbers, cost = numbers + step, after
+        if np.abs(step).max() < _LEAST_STEP:
             break
-    return Platt(max(_LEAST_SLOPE, round(float(numbers[0]), 6)), round(float(numbers[1]), 6))
+    return numbers
+
+
+def _cross_entropy(logit: Doubles, target: Doubles) -> float:
+    return float((np.logaddexp(0, logit) - target * logit).sum())
 
 
 def said(p: Doubles, numbers: Platt) -> Doubles:

@@ -23,6 +23,7 @@ from stream.scorer import Scores
 from stream.training import calibration, labels, normalisation
 from stream.training.calibration import Platt
 from stream.training.candidates import Candidate, Epochs, parted
+from stream.training.fingerprint import fingerprint
 from stream.training.keeping import Keeping, Nowhere
 from stream.training.loss import Loss, loss
 from stream.training.reached import reached
@@ -86,7 +87,7 @@ class Task:
 
     def trainer(self, material: Material) -> Trainer:
         """One that begins."""
-        model = new_model(self.sizes, material.targets)
+        model = new_model(self.sizes, material.targets, seed=self.recipe.seed)
         if self.start is not None:
             model.load_state_dict(_fitting(self.start.model, model), strict=False)
         return Trainer(model, self.recipe, self.device, self.teacher.loss(material.runs) if self.teacher else loss)
@@ -94,12 +95,13 @@ class Task:
 
 def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> Fitted:
     """Train a model. Raises SettingsError for runs from which nothing can be learned."""
-    run, recipe = _Run(task, keeping, watcher), task.recipe
     everybody = task.material(np.ones(len(task.runs.counts), np.bool_))
+    _expect_enough(task, everybody.targets)
+    run, recipe = _Run(task, keeping, watcher), task.recipe
     notes = _silent_heads(task, everybody.targets)
     for line in notes:
         watcher.says(line)
-    with reproducible(recipe.seed):
+    with reproducible():
         candidates, epochs = run.candidates()
         held = [candidate.score(candidate.best_model(), task.device) for candidate in candidates]
         model, statistics = candidates[0].best_model(), candidates[0].material.statistics
@@ -134,18 +136,9 @@ class _Run:
         self._task, self._keeping, self._watcher = task, keeping, watcher
         self._saved = time.monotonic()
         self._words = keeping.read()
-        runs = task.runs
-        now = {
-            **msgspec.to_builtins(task.recipe),
-            **msgspec.to_builtins(task.sizes),
-            "events": len(runs),
-            "users": len(runs.counts),
-            "first user": int(runs.user[0]) if len(runs.user) else 0,
-        }
-        if task.teacher is not None:
-            now["teacher"] = task.teacher.told
-        now = msgspec.json.decode(msgspec.json.encode(now))  # as it is kept: no tuples
+        now = fingerprint(task)
         kept = self._words.setdefault("of", now)
+        keeping.write(self._words)
         if differing := [name for name in now if kept.get(name) != now[name]]:
             each = ", ".join(f"{name} {kept.get(name)}, now {now[name]}" for name in differing)
             raise SettingsError(f"an interrupted run is kept, of other {each}; go on with the same, or begin --anew")
@@ -181,10 +174,6 @@ class _Run:
 
     def _candidate(self, learns: Bools, held: Bools) -> Candidate:
         task = self._task
-        if not (learns.any() and held.any()):
-            raise SettingsError(
-                f"expected users to learn from and users to hold out, got {len(task.runs.counts)} in all"
-            )
         material = task.material(learns)
         return Candidate(task.trainer(material), material, task.material(held, material.statistics))
 
@@ -210,6 +199,22 @@ class _Run:
         state = self._keeping.load(name)
         if state is not None:
             trainer.restore(state)
+
+
+def _expect_enough(task: Task, told: Targets) -> None:
+    """Raises SettingsError where there is nothing to learn, nobody to learn from, or too little to be judged by."""
+    recipe, runs = task.recipe, task.runs
+    weights = [recipe.intent_weight, recipe.next_event_weight] + [recipe.fraud_weight] * task.sizes.fraud
+    if not any(weights):
+        raise SettingsError("recipe: expected a weight above 0 of what is to be learned, got 0 for all of it")
+    parts = parted(runs, recipe)
+    judged = np.repeat(np.any([held for _, held in parts], axis=0), runs.counts)
+    normal = int(np.count_nonzero(judged if told.normal is None else judged & told.normal))
+    if not all(learns.any() and held.any() for learns, held in parts) or normal < anomaly.LEAST_EVENTS:
+        raise SettingsError(
+            f"expected users to learn from, and others with {anomaly.LEAST_EVENTS} normal events or more to be judged "
+            f"by, got {len(runs.counts)} users with {len(runs)} events in all, and {normal} to be judged by"
+        )
 
 
 def _fitting(start: BehaviourModel, model: BehaviourModel) -> dict[str, torch.Tensor]:

@@ -23,17 +23,18 @@ class How(NamedTuple):
 
     def to_json(self) -> bytes:
         """What `decide` reads."""
-        return msgspec.json.format(msgspec.json.encode(_Said(self.sizes, _Made(self.recipe))), indent=1) + b"\n"
+        said = _Said(msgspec.to_builtins(self.sizes), _Made(msgspec.to_builtins(self.recipe)))
+        return msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
 
 
 class _Made(msgspec.Struct, frozen=True):
-    recipe: Any = {}
+    recipe: dict[str, Any] = {}
 
 
 class _Said(msgspec.Struct, frozen=True):
     """The part of a card that says how; another card will do, and so will a file with no more than this."""
 
-    sizes: Any = {}
+    sizes: dict[str, Any] = {}
     made: _Made = _Made()
 
 
@@ -45,9 +46,11 @@ def decide(file: Path | None, sizes: dict[str, Any], recipe: dict[str, Any], sta
     said = _read(file) if file else _Said()
     of_start = msgspec.to_builtins(start) if start else {"hidden": HIDDEN}
     try:
+        of_file = msgspec.to_builtins(msgspec.convert(said.made.recipe, Recipe))
+        augmentation = {**of_file["augmentation"], **recipe.get("augmentation", {})}
         decided = How(
-            msgspec.convert({**of_start, **msgspec.to_builtins(said.sizes), **sizes}, Sizes),
-            msgspec.convert({**msgspec.to_builtins(said.made.recipe), **recipe}, Recipe),
+            msgspec.convert({**of_start, **said.sizes, **sizes}, Sizes),
+            msgspec.convert({**of_file, **recipe, "augmentation": augmentation}, Recipe),
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise SettingsError(f"{file or 'train'}: {error}") from None

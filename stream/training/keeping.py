@@ -76,7 +76,7 @@ class Folder:
 
     def clear(self) -> None:
         """The run is over."""
-        for file in (*self._path.glob("*.safetensors"), self._path / "run.json"):
+        for file in (*self._path.glob("*.safetensors"), *self._path.glob("*.new"), self._path / "run.json"):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or something of somebody else's is in it
             self._path.rmdir()

@@ -161,12 +161,14 @@ def lanes_for(events: int, recipe: Recipe) -> int:
     return max(1, min(recipe.lanes, math.ceil(events / (recipe.steps * recipe.updates))))
 
 
-def new_model(sizes: Sizes, targets: Targets) -> BehaviourModel:
-    """A model that knows nothing but how often each horizon comes true."""
-    model = BehaviourModel(sizes)
-    for embedding in (model.item, model.category):
-        if embedding is not None:
-            nn.init.normal_(embedding.weight, std=_HASHED_STD)
+def new_model(sizes: Sizes, targets: Targets, *, seed: int) -> BehaviourModel:
+    """A model that knows nothing but how often each horizon comes true; a seed gives the same, whatever came before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BehaviourModel(sizes)
+        for embedding in (model.item, model.category):
+            if embedding is not None:
+                nn.init.normal_(embedding.weight, std=_HASHED_STD)
     rates = torch.tensor([(told.yes + 0.5) / (told.yes + told.no + 1) for told in targets.counts])
     with torch.no_grad():
         model.intent.bias.copy_(torch.logit(rates))
@@ -181,13 +183,11 @@ def with_weights(sizes: Sizes, weights: Mapping[str, Tensor]) -> BehaviourModel:
 
 
 @contextlib.contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """One thread and one seed: sums in parallel have no fixed order."""
+def reproducible() -> Iterator[None]:
+    """One thread: sums in parallel have no fixed order. What is drawn is drawn by the recipe's seed."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

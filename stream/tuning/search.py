@@ -104,7 +104,7 @@ class Search:
         task = replace(self._task, sizes=how.sizes, recipe=how.recipe)
         epochs, hopeless = Epochs(), False
         best: tuple[Judged, list[Scores]] | None = None
-        with reproducible(how.recipe.seed):
+        with reproducible():
             candidates = [Candidate(task.trainer(part.learns), *part) for part in self._parts]
             while not (hopeless or epochs.over(how.recipe)):
                 epoch = len(epochs.costs) + 1

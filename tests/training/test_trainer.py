@@ -37,8 +37,8 @@ def material(sizes: Sizes = SIZES) -> Material:
 @cache
 def trained(recipe: Recipe = RECIPE, sizes: Sizes = SIZES, *, epochs: int = 2) -> Trainer:
     of = material(sizes)
-    with reproducible(recipe.seed):
-        trainer = Trainer(new_model(sizes, of.targets), recipe, CPU)
+    with reproducible():
+        trainer = Trainer(new_model(sizes, of.targets, seed=recipe.seed), recipe, CPU)
         for _ in range(epochs):
             trainer.run_epoch(of)
     return trainer
@@ -54,8 +54,8 @@ def weights(model: BehaviourModel) -> dict[str, bytes]:
 
 def test_the_cost_falls_from_epoch_to_epoch() -> None:
     of, recipe = material(), msgspec.structs.replace(RECIPE, updates=16, learning_rate=1e-2)
-    with reproducible(1):
-        trainer = Trainer(new_model(SIZES, of.targets), recipe, CPU)
+    with reproducible():
+        trainer = Trainer(new_model(SIZES, of.targets, seed=1), recipe, CPU)
         costs = [trainer.run_epoch(of).cost for _ in range(3)]
     for part in (0, 1):
         assert costs[0][part] > costs[1][part] > costs[2][part]
@@ -108,8 +108,8 @@ def test_interrupted_anywhere_and_restored_it_ends_with_the_same_weights_bit_for
     assert updates > 21
 
     kept: State = {}
-    with reproducible(recipe.seed):
-        first = Trainer(new_model(sizes, of.targets), recipe, CPU)
+    with reproducible():
+        first = Trainer(new_model(sizes, of.targets, seed=recipe.seed), recipe, CPU)
 
         def told(moved: Moved) -> None:
             left[0] -= 1
@@ -126,7 +126,7 @@ def test_interrupted_anywhere_and_restored_it_ends_with_the_same_weights_bit_for
     on_disk = safetensors.torch.load(safetensors.torch.save(kept))
     again = Trainer(small_model(9, cell=cell), recipe, CPU)  # of other weights: nothing of it stays
     again.restore(on_disk)
-    with reproducible(77):
+    with reproducible():
         while again.epoch < 2:
             again.run_epoch(of)
     assert as_bytes(again.state()) == as_bytes(expected)
@@ -174,8 +174,8 @@ def test_what_is_kept_is_an_average_of_the_weights_and_without_one_the_last_of_t
 
 def test_a_new_model_says_of_everybody_how_often_each_horizon_comes_true() -> None:
     of = material()
-    with reproducible(1):
-        model = new_model(SIZES, of.targets)
+    with reproducible():
+        model = new_model(SIZES, of.targets, seed=1)
     rates = [counts.yes / (counts.yes + counts.no) for counts in of.targets.counts]
     assert torch.sigmoid(model.intent.bias).tolist() == pytest.approx(rates, abs=0.005)
     assert not model.intent_direct.weight.any()
@@ -183,8 +183,8 @@ def test_a_new_model_says_of_everybody_how_often_each_horizon_comes_true() -> No
 
 def test_of_labels_that_nobody_knows_a_new_model_says_nothing() -> None:
     sizes = Sizes(hidden=8, horizons_secs=(10**8,), session=False)
-    with reproducible(1):
-        model = new_model(sizes, targets(simulated(), sizes))
+    with reproducible():
+        model = new_model(sizes, targets(simulated(), sizes), seed=1)
     assert model.intent.bias.tolist() == [0.0]
 
 
@@ -194,8 +194,8 @@ def test_groups_that_are_dropped_are_silent_in_every_score(drop: tuple[str, ...]
     of = simulated(users=100, days=4, honest=False)
     told = Material(of, targets(of, sizes), STATISTICS)
     recipe = msgspec.structs.replace(RECIPE, drop=drop, learning_rate=1e-2)
-    with reproducible(1):
-        trainer = Trainer(new_model(sizes, told.targets), recipe, CPU)
+    with reproducible():
+        trainer = Trainer(new_model(sizes, told.targets, seed=1), recipe, CPU)
         trainer.run_epoch(told)
     found = worth(trainer.averaged(), told, recipe, CPU)
     assert found.keys() == set(GROUPS)
