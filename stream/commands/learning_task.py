@@ -92,7 +92,7 @@ _FLAGS: Mapping[str, Callable[[Any], Any]] = {
         "--event-dropout", type=_SHARE, help="Share of events that a lesson leaves out, drawn anew each time. [0]"
     ),
     "time_stretch": click.option(
-        "--time-stretch", type=click.FloatRange(0, 3), help="Spread (of the ln) by which a user's gaps are stretched. [0]"
+        "--time-stretch", type=click.FloatRange(0, 3), help="Spread (of the ln) that gaps are stretched by. [0]"
     ),
     "crop": click.option("--crop", type=_SHARE, help="Share of users who begin somewhere in the middle. [0]"),
     "drop": click.option("--drop", multiple=True, metavar="GROUP", help="Features that it is not to see; repeatable."),

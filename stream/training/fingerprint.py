@@ -38,7 +38,7 @@ def _of_runs(runs: Runs) -> str:
     digest = hashlib.blake2b()
     for _, block in runs.blocks():
         for column in (*(getattr(block, name) for name in COLUMNS), block.counts, block.user, block.end_ms):
-            digest.update(np.ascontiguousarray(column).view(np.uint8))
+            digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:_HEX]
 
 

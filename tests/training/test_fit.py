@@ -45,7 +45,7 @@ def said(of: Fitted) -> tuple[Any, ...]:
     return weights, of.statistics, msgspec.json.encode(of.normal), msgspec.json.encode(of.story)
 
 
-class InterruptedError_(Exception):
+class StoppedError(Exception):
     """What ends a run here."""
 
 
@@ -60,7 +60,7 @@ class Interrupted(Folder):
         super().save(name, state)
         self.left -= 1
         if self.left == 0:
-            raise InterruptedError_
+            raise StoppedError
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -73,7 +73,7 @@ def test_interrupted_anywhere_it_goes_on_and_is_the_same_model(
         folder = tmp_path / str(saves)
         try:
             fit(task(RECIPES[name]), Interrupted(folder, saves))
-        except InterruptedError_:
+        except StoppedError:
             pass
         else:
             break
@@ -103,14 +103,14 @@ def test_one_that_is_over_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_an_interrupted_run_of_something_else_is_refused_by_name(
     other: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InterruptedError_):
+    with pytest.raises(StoppedError):
         fit(task(), Interrupted(tmp_path, 1))
     with pytest.raises(SettingsError, match=words):
         fit(dataclasses.replace(task(), **other), Folder(tmp_path))
 
 
 def test_one_number_of_one_event_is_enough_to_be_other_events(tmp_path: Path) -> None:
-    with pytest.raises(InterruptedError_):
+    with pytest.raises(StoppedError):
         fit(task(), Interrupted(tmp_path, 1))
     raw = task().runs.raw.copy()
     raw["price"][-1] += 1
@@ -203,5 +203,5 @@ def test_too_few_users_are_counted_in_words() -> None:
     with pytest.raises(SettingsError, match="got 1 users with 2 events in all, and 2 to be judged by"):
         fit(Task(lonely, SIZES, FOLDS))
     few = runs_of([(f"u{n}", "view_item", n * MINUTE_MS) for n in range(100)])
-    with pytest.raises(SettingsError, match="200 normal events or more .* got 100 users with 100 events in all"):
+    with pytest.raises(SettingsError, match=r"200 normal events or more .* got 100 users with 100 events in all"):
         fit(Task(few, SIZES, FOLDS))
