@@ -30,8 +30,12 @@ def worth(model: BehaviourModel, of: Material, recipe: Recipe, device: torch.dev
         if group in ("item", "category") and getattr(model, group) is None:
             continue
         more = cost(_shuffling(group)) - plain
-        found[group] = {"intent": round(float(more[0]), 5), "next_event": round(float(more[1]), 5)}
+        found[group] = {"intent": _rounded(more[0]), "next_event": _rounded(more[1])}
     return found
+
+
+def _rounded(nats: float) -> float:
+    return round(float(nats), 5) + 0.0  # no -0.0
 
 
 def _shuffling(group: str) -> Callable[[Seen], Seen]:
