@@ -1,13 +1,14 @@
 """Nats of surprise -> anomaly in [0, 1]: how much of normal traffic is less strange. A high score is strange.
 
 Two things are strange: one event that hardly ever comes after such a past, and many of which each is somewhat unusual.
-So beside the surprise of the event itself goes the strain: what the user's latest events had of it beyond the usual.
 
+    sharp    how rare in normal traffic the rarest part of the event itself is: what is done, at what price, from where,
+             and whether as evenly as a machine does it
     strain   a running sum of nats above what is usual in normal traffic, each counting 2 % less with every event that
              follows, divided by the standard deviation that such a sum of independent terms of one size would have
 
-Only parts that say what is done, at what price and from where go into the strain: gaps and their rhythm, items and
-categories surprise so much in normal traffic that they drown the rest (CHANGELOG has the numbers).
+Gaps, items and categories surprise so much in normal traffic that they drown the rest: all parts are published, but
+these neither cut nor strain. A rhythm strains only where it is too even, by nats beyond EVEN.
 
 Below the tail a distribution is what was measured on normal traffic; above it, a generalised Pareto tail (Pickands
 1975; Balkema and de Haan 1974), so that strange and stranger stay apart where normal traffic has nothing to say.
@@ -16,6 +17,7 @@ Below the tail a distribution is what was measured on normal traffic; above it, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream import sequences
-from stream.features import ACTION, CONTEXT, PARTS, PRICE
+from stream.features import ACTION, CONTEXT, PARTS, PRICE, RHYTHM
 from stream.rows import MEMORY
 from stream.sequences import Ints, Packing
 
@@ -37,6 +39,7 @@ _ALIKE = 1.0  # the mean excess, in nats, where normal events are so much alike 
 # A lower shape would reach 1 - 1e-16, the last number below 1, within the range of nats that softmax heads can give.
 _SHAPE_LEAST = 0.2
 
+SHARP = (ACTION, RHYTHM, PRICE, CONTEXT)
 STRAIN_WEIGHTS = np.zeros(len(PARTS))
 STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
 _KEPT = 0.98  # of the strain, with every event
@@ -44,6 +47,8 @@ _KEPT = 0.98  # of the strain, with every event
 # shopper-day 74 % of simulated fraudsters are found with it, 70 % without.
 USUAL = 1.1
 _PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
+EVEN = 4.0  # nats of a rhythm, below which it strains nothing
+_EVEN_WEIGHT = 0.5
 # -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud
 _SINGLE_LESS = math.log(10)
 
@@ -78,17 +83,24 @@ class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What is usual in normal traffic, as a model's card holds it."""
 
     part_means: tuple[float, ...]  # nats of each of PARTS
-    surprise: Distribution  # nats of an event
+    parts: tuple[Distribution, ...]  # of the nats of each of SHARP
+    sharp: Distribution  # of the rarity of the rarest of them
     strain: Distribution
     rarity: Distribution  # of the rarer of both
 
     def __post_init__(self) -> None:
         if len(self.part_means) != len(PARTS) or not all(mean >= 0 for mean in self.part_means):
             raise ValueError(f"expected {len(PARTS)} means of 0 or more, got {self.part_means}")
+        if len(self.parts) != len(SHARP):
+            raise ValueError(f"expected {len(SHARP)} distributions of parts, got {len(self.parts)}")
 
-    def anomaly(self, surprise: Doubles, strain: Doubles) -> Doubles:
-        """[N] in [0, 1], from the nats of each event and the strain with it."""
-        return self.rarity.below(_rarer(self.surprise.rarity(surprise), self.strain.rarity(strain)))
+    def sharpness(self, nats: NDArray[np.float32]) -> Doubles:
+        """[N] the rarity of the rarest part of each event, from its nats [N, len(PARTS)]."""
+        return _rarest(nats, self.parts)
+
+    def anomaly(self, nats: NDArray[np.float32], strain: Doubles) -> Doubles:
+        """[N] in [0, 1], from the nats [N, len(PARTS)] of each event and the strain with it."""
+        return self.rarity.below(_rarer(self.sharp.rarity(self.sharpness(nats)), self.strain.rarity(strain)))
 
 
 class Strained(NamedTuple):
@@ -120,10 +132,11 @@ def fit(nats: NDArray[np.float32], packing: Packing, *, kept: NDArray[np.bool_] 
         raise ValueError(f"expected {LEAST_EVENTS} normal events or more, to tell what is not, got {n}")
     means = np.round(nats[chosen].mean(axis=0, dtype=np.float64), 6)
     strain = _strained(nats, packing, np.zeros(len(packing.users), MEMORY), means).strain[chosen]
-    surprise = nats[chosen].sum(axis=1, dtype=np.float64)
-    of_surprise, of_strain = distribution(surprise), distribution(strain)
-    rarity = distribution(_rarer(of_surprise.rarity(surprise), of_strain.rarity(strain)))
-    return NormalTraffic(part_means=tuple(means.tolist()), surprise=of_surprise, strain=of_strain, rarity=rarity)
+    parts = tuple(distribution(nats[chosen, part].astype(np.float64)) for part in SHARP)
+    sharpness = _rarest(nats[chosen], parts)
+    of_sharp, of_strain = distribution(sharpness), distribution(strain)
+    rarity = distribution(_rarer(of_sharp.rarity(sharpness), of_strain.rarity(strain)))
+    return NormalTraffic(part_means=tuple(means.tolist()), parts=parts, sharp=of_sharp, strain=of_strain, rarity=rarity)
 
 
 def distribution(of: Doubles, *, points: int = 200) -> Distribution:
@@ -140,12 +153,18 @@ def distribution(of: Doubles, *, points: int = 200) -> Distribution:
     )
 
 
-def _rarer(of_surprise: Doubles, of_strain: Doubles) -> Doubles:
-    return np.maximum(of_surprise - _SINGLE_LESS, of_strain)
+def _rarest(nats: NDArray[np.float32], parts: Sequence[Distribution]) -> Doubles:
+    each = [of.rarity(nats[:, part].astype(np.float64)) for part, of in zip(SHARP, parts, strict=True)]
+    return np.asarray(np.max(each, axis=0))
+
+
+def _rarer(sharp: Doubles, strain: Doubles) -> Doubles:
+    return np.maximum(sharp - _SINGLE_LESS, strain)
 
 
 def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
-    beyond = (STRAIN_WEIGHTS * (nats - USUAL * means)).sum(axis=1).astype(np.float32)
+    beyond = (STRAIN_WEIGHTS * (nats - USUAL * means)).sum(axis=1)
+    beyond = (beyond + _EVEN_WEIGHT * np.maximum(nats[:, RHYTHM] - EVEN, 0.0)).astype(np.float32)
     after, strain = memory.copy(), np.empty(len(nats))
     for step in packing.steps():
         moved = after[: step.stop - step.start]

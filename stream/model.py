@@ -4,7 +4,8 @@ Purchase intent is read from what the network carries and from the features of t
 logistic regression inside the model, keeps it from being worse than one where there is little to learn from.
 
 What came next is a product of conditional probabilities, so that a part is surprising only beyond what the others have
-said: p(action) p(item | action) p(category | action, item) p(gap) p(rhythm | gap) p(price | action, item) p(context).
+said: p(gap) p(rhythm | gap) p(action | gap) p(item | action) p(category | action, item) p(price | action, item)
+p(context).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from stream.features import (
     ITEM_BUCKETS,
     NOTHING,
     PART_CLASSES,
-    PARTS,
     PRICE,
     REAL,
     RHYTHM,
@@ -36,7 +36,9 @@ from stream.features import (
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 # (part, part that it is conditioned on beside the carry)
-_GIVEN = ((ITEM, ACTION), (CATEGORY, ACTION), (CATEGORY, ITEM), (RHYTHM, GAP), (PRICE, ACTION), (PRICE, ITEM))
+_GIVEN = (
+    (ACTION, GAP), (ITEM, ACTION), (CATEGORY, ACTION), (CATEGORY, ITEM), (RHYTHM, GAP), (PRICE, ACTION), (PRICE, ITEM),
+)  # fmt: skip
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +114,7 @@ class BehaviourModel(nn.Module):
         self.intent_direct = nn.Linear(sizes.width, len(sizes.horizons), bias=False)
         self.next_event = nn.Linear(sizes.hidden, sum(sizes.part_classes))
         self.given = nn.ModuleList(
-            nn.Embedding(sizes.part_classes[known], sizes.part_classes[part]) for part, known in _GIVEN
+            nn.Embedding(1 + sizes.part_classes[known], sizes.part_classes[part]) for part, known in _GIVEN
         )
         self.fraud = nn.Linear(sizes.hidden + sizes.width, 1) if sizes.fraud else None
         for module in (self.intent_direct, *self.given):  # before anything is learned they say nothing
@@ -139,17 +141,20 @@ class BehaviourModel(nn.Module):
         fraud = None if self.fraud is None else self.fraud(torch.cat([out, x], dim=1))[:, 0]
         return Heads(self.intent(out) + self.intent_direct(x), fraud)
 
+    def next_logits(self, before: Tensor, classes: Tensor) -> list[Tensor]:
+        """[N, classes] of each part of the event to come, given what came in the parts that it depends on."""
+        logits = list(self.next_event(before).split(self.sizes.part_classes, dim=1))
+        for (part, known), given in zip(_GIVEN, self.given, strict=True):
+            logits[part] = logits[part] + given(classes[:, known] - NOTHING)
+        return logits
+
     def surprise(self, before: Tensor, classes: Tensor) -> Tensor:
         """[N, len(PARTS)] nats, each at least 0: -ln p(what came), from the output before each event [N, H].
 
         `classes` [N, len(PARTS)] is what came; a part of NOTHING is 0.
         """
-        logits = list(self.next_event(before).split(self.sizes.part_classes, dim=1))
-        some = classes.clamp_min(0)
-        for (part, known), given in zip(_GIVEN, self.given, strict=True):
-            logits[part] = logits[part] + given(some[:, known])
         parts = [
-            cross_entropy(logits[part], classes[:, part], reduction="none", ignore_index=NOTHING)
-            for part in range(len(PARTS))
+            cross_entropy(logits, classes[:, part], reduction="none", ignore_index=NOTHING)
+            for part, logits in enumerate(self.next_logits(before, classes))
         ]
         return torch.stack(parts, dim=1).abs()  # of -0.0 and the like, by rounding; clamped it would stay -0.0

@@ -23,7 +23,7 @@ from stream.events import ACTIONS
 from stream.features import FEATURES_FORMAT, Statistics
 from stream.model import BehaviourModel, Sizes
 
-CARD_FORMAT = "behaviour-stream-model/2"
+CARD_FORMAT = "behaviour-stream-model/3"
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -76,7 +76,7 @@ class Pipeline:
             intent=in_order(scores.intent),
             surprise_parts=parts,
             strain=strain,
-            anomaly=self._normal.anomaly(parts.sum(axis=1, dtype=np.float64), strain),
+            anomaly=self._normal.anomaly(parts, strain),
             fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")

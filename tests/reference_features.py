@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def _expected(event: dict[str, Any], before: list[dict[str, Any]], statistics: S
     first = not before
     latest = [0.0, *accumulate((e["time_ms"] / 1000 for e in (*before, event)), max)][1:]  # the latest time by then
     gap_s = 0.0 if first else latest[-1] - latest[-2]
-    rhythm = _rhythm([e["time_ms"] / 1000 for e in (*before[-2:], event)])
+    rhythm = _rhythm([e["time_ms"] / 1000 for e in (*before[-3:], event)])
     log_price = math.log(1 + event["price"]) if not math.isnan(event["price"]) else None
     usual, spread = _usual([math.log(1 + e["price"]) for e in before if not math.isnan(e["price"])])
     step = log_price - usual if log_price is not None and usual is not None else None
@@ -68,7 +68,7 @@ def _expected(event: dict[str, Any], before: list[dict[str, Any]], statistics: S
         "no_price": float(log_price is None),
         "price_step": 0.0 if step is None else max(-5.0, min(5.0, step)),
         "price_spread": spread,
-        "rhythm": 0.0 if rhythm is None else math.exp(-abs(rhythm) / 0.1),
+        "rhythm": 0.0 if rhythm is None else math.exp(-rhythm / 0.5),
         "hour_sin": math.sin(turn),
         "hour_cos": math.cos(turn),
         **{f"new_{name}": float(is_new) for name, is_new in new.items()},
@@ -85,7 +85,7 @@ def _expected(event: dict[str, Any], before: list[dict[str, Any]], statistics: S
         "item": {_which(event["item"], same["item"])},
         "category": {_which(event["category"], same["category"])},
         "gap": {-1} if first else _places(gap_s, GAP_EDGES_S),
-        "rhythm": {-1} if rhythm is None else _places(abs(rhythm), RHYTHM_EDGES),
+        "rhythm": {-1} if rhythm is None else _places(rhythm, RHYTHM_EDGES),
         "price": of_price,
         "context": {-1} if first else {1 * new["device"] + 2 * new["country"] + 4 * new["place"]},
     }
@@ -98,11 +98,11 @@ def _places(value: float, edges: NDArray[Any]) -> set[int]:
 
 
 def _rhythm(times_s: Sequence[float]) -> float | None:
-    """ln of the last gap over the one before it."""
-    if len(times_s) < 3:
+    """ln of the longest over the shortest of three gaps."""
+    gaps = [later - earlier for earlier, later in pairwise(times_s)]
+    if len(gaps) < 3 or min(gaps) < 0:
         return None
-    gap_before, gap = times_s[1] - times_s[0], times_s[2] - times_s[1]
-    return None if gap < 0 or gap_before < 0 else math.log((gap + 0.05) / (gap_before + 0.05))
+    return math.log((max(gaps) + 0.05) / (min(gaps) + 0.05))
 
 
 def _usual(log_prices: Sequence[float]) -> tuple[float | None, float]:

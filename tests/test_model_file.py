@@ -190,7 +190,7 @@ def test_a_card_that_is_none_is_named(path: Path, text: bytes) -> None:
         ({"sizes": {"hidden": "eight"}}, "$.sizes.hidden"),
         ({"statistics": [1.0, 2.0]}, "$.statistics"),
         ({"normal_traffic": _traffic(strain={"quantiles": [2.0, 1.0]})}, "ascending"),
-        ({"normal_traffic": _traffic(surprise={"tail_scale": 0.0})}, "tail scale"),
+        ({"normal_traffic": _traffic(strain={"tail_scale": 0.0})}, "tail scale"),
         ({"normal_traffic": _traffic(rarity={"wings": 2})}, "$.normal_traffic.rarity"),
         ({"normal_traffic": {"quantiles": [1.0, 2.0], "tail_scale": 1.0, "tail_shape": 0.2}}, "quantiles"),
     ],

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, log_softmax
 
 from stream.features import NOTHING, Statistics
-from stream.model import _GIVEN, BehaviourModel
+from stream.model import BehaviourModel
 from stream.model_file import LoadedModel
 from stream.sequences import Ints
 from stream.training.lessons import Lesson, Plan, lessons
@@ -117,7 +117,8 @@ class Taught:
         if targets.normal is not None:
             normal = torch.from_numpy(targets.normal[events]).to(device).float()
         nats = torch.zeros((), device=device)
-        pairs = zip(next_logits(model, said), next_logits(self._model, opinion), said.classes.T, strict=True)
+        logits = (of.next_logits(each.before, said.classes) for of, each in ((model, said), (self._model, opinion)))
+        pairs = zip(*logits, said.classes.T, strict=True)
         for student, teacher, came in pairs:
             nats = nats + self._divergence(student, teacher, normal * (came != NOTHING))
         fraud = torch.zeros((), device=device)
@@ -137,15 +138,6 @@ class Taught:
         logs = log_softmax(student / warm, dim=1), log_softmax(teacher / warm, dim=1)
         nats = kl_div(*logs, reduction="none", log_target=True).sum(dim=1)
         return warm**2 * (weight * nats).sum()
-
-
-def next_logits(model: BehaviourModel, said: Said) -> list[Tensor]:
-    """[n, classes] of each part of what comes next, as `BehaviourModel.surprise` has them."""
-    logits = list(model.next_event(said.before).split(model.sizes.part_classes, dim=1))
-    came = said.classes.clamp_min(0)
-    for (part, known), given in zip(_GIVEN, model.given, strict=True):
-        logits[part] = logits[part] + given(came[:, known])
-    return logits
 
 
 @torch.inference_mode()

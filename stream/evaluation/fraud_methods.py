@@ -35,24 +35,23 @@ def rows(of: Runs) -> ShopRows:
 
 def methods(calm: Runs, tested: Runs, loaded: LoadedModel, *, seed: int) -> dict[str, Scored]:
     """By name. Markov chain and isolation forest learn from the calm events; the model has learned before."""
-    surprise_calm, strain_calm, ours_calm = _ours(calm, loaded)
-    surprise, strain, ours = _ours(tested, loaded)
+    sharp_calm, strain_calm, ours_calm = _ours(calm, loaded)
+    sharp, strain, ours = _ours(tested, loaded)
     return {
         "anomaly": Scored(ours_calm, ours),
         "strain alone": Scored(strain_calm, strain),
-        "surprise of one event alone": Scored(surprise_calm, surprise),
+        "one event alone": Scored(sharp_calm, sharp),
         "Markov chain of order 2": _chain(calm, tested),
         "isolation forest": _forest(calm, tested, seed),
     }
 
 
 def _ours(of: Runs, loaded: LoadedModel) -> tuple[Floats, Floats, Floats]:
-    """(surprise, strain, anomaly) [N] each, as the service publishes them."""
+    """(sharpness, strain, anomaly) [N] each, as the service has them."""
     normal = loaded.card.normal_traffic
     nats = scoring.score(loaded.model, loaded.card.statistics, of).surprise
     strain = anomaly.strain_of_runs(nats, of.counts, normal)
-    total = nats.sum(axis=1, dtype=np.float64)
-    return total, strain, normal.anomaly(total, strain)
+    return normal.sharpness(nats), strain, normal.anomaly(nats, strain)
 
 
 def _chain(calm: Runs, tested: Runs) -> Scored:

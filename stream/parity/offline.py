@@ -67,7 +67,7 @@ def score(events: EventBatch, counts: Ints, model: LoadedModel, device: torch.de
     strain = strain_of_runs(scores.surprise, counts, normal)
     columns = [
         *scores.intent.T,
-        normal.anomaly(nats, strain),
+        normal.anomaly(scores.surprise, strain),
         strain,
         nats,
         *scores.surprise.T,

@@ -5,6 +5,7 @@ They go into the weights of the heads, so that serving has nothing to do for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from stream.model import BehaviourModel
+from stream.scorer import Scores
+from stream.training.targets import Targets
 
 Doubles = NDArray[np.float64]
 
@@ -25,6 +28,40 @@ class Platt(NamedTuple):
 
     slope: float = 1.0
     shift: float = 0.0
+
+
+class Calibration(NamedTuple):
+    """The numbers of each head."""
+
+    horizons: tuple[Platt, ...]  # [K]
+    fraud: Platt | None  # None without such a head
+
+    @classmethod
+    def learned(cls, scores: Sequence[Scores], told: Sequence[Targets]) -> Calibration:
+        """From several parts together.
+
+        Each event counts, also those of one session, since each has a score that is read.
+        """
+        intent = np.concatenate([s.intent for s in scores]).astype(np.float64)
+        bought, known = np.concatenate([t.bought for t in told]), np.concatenate([t.known for t in told])
+        horizons = tuple(platt(intent[:, k], bought[:, k], known[:, k]) for k in range(intent.shape[1]))
+        p = [s.fraud for s in scores if s.fraud is not None]
+        fraud = [t.fraud for t in told if t.fraud is not None]
+        fraud_known = [t.fraud_known for t in told if t.fraud_known is not None]
+        if not p or not fraud:
+            return cls(horizons, None)
+        of_fraud = platt(np.concatenate(p).astype(np.float64), np.concatenate(fraud), np.concatenate(fraud_known))
+        return cls(horizons, of_fraud)
+
+    def of(self, scores: Scores) -> Scores:
+        """Scores as a calibrated model gives them."""
+        columns = [
+            said(p.astype(np.float64), numbers) for p, numbers in zip(scores.intent.T, self.horizons, strict=True)
+        ]
+        fraud = scores.fraud
+        if fraud is not None and self.fraud is not None:
+            fraud = said(fraud.astype(np.float64), self.fraud).astype(np.float32)
+        return scores._replace(intent=np.stack(columns, axis=1).astype(np.float32), fraud=fraud)
 
 
 def platt(p: Doubles, told: NDArray[np.bool_], known: NDArray[np.bool_]) -> Platt:
@@ -74,12 +111,14 @@ def said(p: Doubles, numbers: Platt) -> Doubles:
 
 
 @torch.no_grad()
-def calibrate(model: BehaviourModel, horizons: list[Platt], fraud: Platt | None) -> None:
+def calibrate(model: BehaviourModel, calibration: Calibration) -> None:
     """Put the numbers of each head into its weights."""
-    slope = torch.tensor([numbers.slope for numbers in horizons])
+    slope = torch.tensor([numbers.slope for numbers in calibration.horizons])
+    shift = torch.tensor([numbers.shift for numbers in calibration.horizons])
     model.intent.weight *= slope[:, None]
     model.intent_direct.weight *= slope[:, None]
-    model.intent.bias.copy_(slope * model.intent.bias + torch.tensor([numbers.shift for numbers in horizons]))
+    model.intent.bias.copy_(slope * model.intent.bias + shift)
+    fraud = calibration.fraud
     if model.fraud is not None and fraud is not None:
         model.fraud.weight *= fraud.slope
         model.fraud.bias.copy_(fraud.slope * model.fraud.bias + fraud.shift)

@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Epochs:
-    """What each epoch of all candidates together cost those who were held out."""
+    """What each epoch of all candidates together cost those who were held out, once calibrated."""
 
     costs: list[tuple[float, ...]] = field(default_factory=list)  # of each of `loss.PARTS`, weighted nats an event
 
@@ -64,12 +64,9 @@ class Epochs:
     def judge(self, candidates: Sequence[Candidate], recipe: Recipe, device: torch.device) -> None:
         """Add the epoch that all candidates have just ended, and keep their weights if it is the best so far."""
         models = [candidate.trainer.averaged() for candidate in candidates]
-        events = sum(len(candidate.held.runs) for candidate in candidates)
-        costs = [
-            judging.cost(candidate.score(model, device), candidate.held.targets, recipe)
-            for candidate, model in zip(candidates, models, strict=True)
-        ]
-        self.costs.append(tuple((np.sum(costs, axis=0) / max(events, 1)).tolist()))
+        scores = [candidate.score(model, device) for candidate, model in zip(candidates, models, strict=True)]
+        told = [candidate.held.targets for candidate in candidates]
+        self.costs.append(tuple(judging.calibrated_cost(scores, told, recipe).tolist()))
         if self.best == len(self.costs) or recipe.epochs:
             for candidate, model in zip(candidates, models, strict=True):
                 candidate.best = dict(model.state_dict())

@@ -20,8 +20,8 @@ from stream.errors import SettingsError
 from stream.features import Statistics
 from stream.model import BehaviourModel, Sizes
 from stream.scorer import Scores
-from stream.training import calibration, labels, normalisation
-from stream.training.calibration import Platt
+from stream.training import labels, normalisation
+from stream.training.calibration import Calibration, calibrate
 from stream.training.candidates import Candidate, Epochs, parted
 from stream.training.fingerprint import fingerprint
 from stream.training.keeping import Keeping, Nowhere
@@ -110,19 +110,16 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         first = candidates[0]
         features = worth(first.best_model(), _some(first.held), recipe, task.device)
     told = [candidate.held.targets for candidate in candidates]
-    intent = np.concatenate([scores.intent for scores in held]).astype(np.float64)
-    bought, known = np.concatenate([t.bought for t in told]), np.concatenate([t.known for t in told])
-    # Each event counts, also those of one session, since each has a score that is read
-    platts = [calibration.platt(intent[:, k], bought[:, k], known[:, k]) for k in range(intent.shape[1])]
-    calibration.calibrate(model, platts, _fraud_platt(held, told))
+    learned = Calibration.learned(held, told)
+    calibrate(model, learned)
     story = {
         "recipe": msgspec.to_builtins(recipe),
         "held_out": "folds of users" if len(candidates) > 1 else "users",
         "epochs": epochs.best,
         "costs": [[round(part, 5) for part in cost] for cost in epochs.costs],
         "labels": dict(zip(task.sizes.horizons, (c._asdict() for c in everybody.targets.counts), strict=True)),
-        "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in platts), strict=True)),
-        "reached": dict(zip(task.sizes.horizons, reached(intent, bought, known, platts), strict=True)),
+        "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in learned.horizons), strict=True)),
+        "reached": dict(zip(task.sizes.horizons, reached([learned.of(scores) for scores in held], told), strict=True)),
         "worth": features,
         "notes": notes,
     }
@@ -230,16 +227,6 @@ def _silent_heads(task: Task, told: Targets) -> list[str]:
         heads.append(("fraud", labels.counts(told.fraud, told.fraud_known)))
     notes = [labels.nothing_to_tell(counts, what) for what, counts in heads]
     return [note for note in notes if note]
-
-
-def _fraud_platt(scores: Sequence[Scores], told: Sequence[Targets]) -> Platt | None:
-    """What makes probabilities of fraud come true, by those who were held out; None without such a head."""
-    p = [s.fraud for s in scores if s.fraud is not None]
-    fraud = [t.fraud for t in told if t.fraud is not None]
-    known = [t.fraud_known for t in told if t.fraud_known is not None]
-    if not p or not fraud:
-        return None
-    return calibration.platt(np.concatenate(p).astype(np.float64), np.concatenate(fraud), np.concatenate(known))
 
 
 def _normal_traffic(scores: Sequence[Scores], of: Sequence[Material]) -> NormalTraffic:

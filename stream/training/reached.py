@@ -5,20 +5,22 @@ A little more than it will reach elsewhere: the number of epochs and the calibra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.evaluation import metrics
-from stream.training.calibration import Platt, said
+from stream.scorer import Scores
+from stream.training.targets import Targets
 
-Bools = NDArray[np.bool_]
 
-
-def reached(intent: NDArray[np.float64], bought: Bools, known: Bools, platts: list[Platt]) -> list[dict[str, float]]:
-    """[K] figures of probabilities [N, K] before they were calibrated; empty where there is nothing to tell apart."""
+def reached(scores: Sequence[Scores], told: Sequence[Targets]) -> list[dict[str, float]]:
+    """[K] figures of several parts together, by horizon; empty where there is nothing to tell apart."""
+    intent = np.concatenate([s.intent for s in scores]).astype(np.float64)
+    bought, known = np.concatenate([t.bought for t in told]), np.concatenate([t.known for t in told])
     found: list[dict[str, float]] = []
-    for k, numbers in enumerate(platts):
-        y, p = bought[known[:, k], k], said(intent[known[:, k], k], numbers)
+    for k in range(intent.shape[1]):
+        y, p = bought[known[:, k], k], intent[known[:, k], k]
         if not len(y) or y.all() or not y.any():
             found.append({})
             continue

@@ -30,14 +30,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lanes: Count = 64  # users side by side at most
     updates: Count = 40  # of the weights per epoch at least: fewer lanes where there is little to learn from
     steps: Count = 32  # through which a gradient goes back; the carry goes on beyond
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
     average: Share = 0.99  # of the weights' exponential moving average, which is what is kept
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"  # of purchases and fraud
     intent_weight: Weight = 1.0  # of each horizon; 0: next-event heads alone, to go on from
     fraud_weight: Weight = 1.0
     # Of the nats of what came next beside the others, which they would drown
-    next_event_weight: Weight = 0.03
+    next_event_weight: Weight = 0.1
     folds: Annotated[int, Meta(ge=2)] = 4  # of cross-validation over users, where there are few events
     fold_events: int = 50_000  # few are fewer than these; with more, one validation part is enough
     validation_share: Annotated[float, Meta(gt=0, lt=1)] = 0.2  # of the users

@@ -169,6 +169,8 @@ def new_model(sizes: Sizes, targets: Targets, *, seed: int) -> BehaviourModel:
         for embedding in (model.item, model.category):
             if embedding is not None:
                 nn.init.normal_(embedding.weight, std=_HASHED_STD)
+    # What the network carries has to earn its say: drawn at random it would be noise at first (CHANGELOG)
+    nn.init.zeros_(model.intent.weight)
     rates = torch.tensor([(told.yes + 0.5) / (told.yes + told.no + 1) for told in targets.counts])
     with torch.no_grad():
         model.intent.bias.copy_(torch.logit(rates))

@@ -14,6 +14,7 @@ from stream.errors import SettingsError
 from stream.evaluation import heads as evaluation
 from stream.scorer import Scores
 from stream.training import judging, splits
+from stream.training.calibration import Calibration
 from stream.training.candidates import parted
 from stream.training.fit import Task
 from stream.training.reading import moment
@@ -78,6 +79,12 @@ def by_time(task: Task, split_ms: int) -> list[Part]:
         normal=after if told.normal is None else told.normal & after,
     )
     return [Part(learns, Material(whole.runs, masked, whole.statistics))]
+
+
+def calibrated(scores: Sequence[Scores], parts: Sequence[Part]) -> list[Scores]:
+    """As models would give them that are calibrated on what the parts hold out, all together: as `train` does."""
+    calibration = Calibration.learned(scores, [part.held.targets for part in parts])
+    return [calibration.of(s) for s in scores]
 
 
 def judge(scores: Sequence[Scores], parts: Sequence[Part], recipe: Recipe, names: Sequence[str]) -> Judged:

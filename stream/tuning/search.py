@@ -24,7 +24,7 @@ from stream.training.keeping import Folder
 from stream.training.recipe import Recipe
 from stream.training.trainer import Moved, reproducible
 from stream.tuning.journal import Journal
-from stream.tuning.judging import Doubles, Judged, Part, judge, user_losses
+from stream.tuning.judging import Doubles, Judged, Part, calibrated, judge, user_losses
 from stream.tuning.space import Knob, Value, differing, with_values
 
 
@@ -115,6 +115,7 @@ class Search:
                     watcher.begins(what, epoch, len(candidate.material.runs))
                     candidate.trainer.run_epoch(candidate.material, watcher.moved)
                 scores = [candidate.score(candidate.trainer.averaged(), task.device) for candidate in candidates]
+                scores = calibrated(scores, self._parts)
                 judged = judge(scores, self._parts, how.recipe, how.sizes.horizons)
                 epochs.costs.append(judged.cost)
                 if epochs.best == epoch or how.recipe.epochs or best is None:

@@ -53,7 +53,8 @@ def smaller(teacher: LoadedModel) -> Sizes:
 
 
 def quick(epochs: int) -> Recipe:
-    return Recipe(epochs=epochs, lanes=8, steps=16, updates=20, learning_rate=0.01, average=0.9)
+    return Recipe(epochs=epochs, lanes=8, steps=16, updates=20, learning_rate=0.01, average=0.9,
+                  validation_share=0.4)  # fmt: skip
 
 
 @torch.no_grad()

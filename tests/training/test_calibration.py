@@ -9,7 +9,7 @@ from scipy import optimize
 
 from stream.model import Sizes
 from stream.training import calibration, scoring
-from stream.training.calibration import Platt, platt, said
+from stream.training.calibration import Calibration, Platt, platt, said
 from tests.shop import STATISTICS, small_model
 from tests.training.shops import simulated
 
@@ -85,7 +85,7 @@ def test_in_the_weights_they_are_what_they_are_by_themselves() -> None:
     before = scoring.score(model, STATISTICS, runs)
     platts = [Platt(0.5, -1.0), Platt(2.0, 0.3), Platt(1.0, 0.0)]
     fraud = Platt(1.5, 0.25)
-    calibration.calibrate(model, platts[: len(model.sizes.horizons)], fraud)
+    calibration.calibrate(model, Calibration(tuple(platts[: len(model.sizes.horizons)]), fraud))
     after = scoring.score(model, STATISTICS, runs)
     for k, numbers in enumerate(platts[: len(model.sizes.horizons)]):
         np.testing.assert_allclose(after.intent[:, k], said(before.intent[:, k].astype(float), numbers), atol=2e-6)
@@ -98,5 +98,5 @@ def test_without_a_fraud_head_there_is_none_to_calibrate() -> None:
     model = small_model()
     assert isinstance(model.sizes, Sizes)
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-    calibration.calibrate(model, [Platt()] * len(model.sizes.horizons), Platt(2.0, 1.0))
+    calibration.calibrate(model, Calibration((Platt(),) * len(model.sizes.horizons), Platt(2.0, 1.0)))
     assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items())

@@ -10,10 +10,10 @@ import pytest
 
 from stream.errors import SettingsError
 from stream.scorer import Scores
-from stream.training import scoring
+from stream.training import judging, scoring
 from stream.training.trainer import new_model
 from stream.tuning.gain import gain
-from stream.tuning.judging import Part, by_time, by_users, judge, user_losses
+from stream.tuning.judging import Part, by_time, by_users, calibrated, judge, user_losses
 from tests.training.shops import HOUR_MS, START_MS
 from tests.tuning.learning import RECIPE, SIZES, runs, task
 
@@ -98,3 +98,15 @@ def test_a_gain_is_the_difference_of_the_mean_losses_with_an_interval_around_it(
     same = gain(default, default, rows)
     assert same is not None and (same.low, same.mid, same.high) == (0, 0, 0)
     assert gain(default, best, np.zeros((200, 2))) is None
+
+
+def test_a_model_is_judged_as_it_is_once_calibrated() -> None:
+    parts = by_users(task())
+    sure = [s._replace(intent=s.intent**4 / (s.intent**4 + (1 - s.intent) ** 4)) for s in map(scores_of, parts)]
+    plain, later = (judge(s, parts, RECIPE, SIZES.horizons) for s in (sure, calibrated(sure, parts)))
+    for name, head in later.heads.items():
+        assert head.log_loss < plain.heads[name].log_loss
+    assert later.cost[0] < plain.cost[0]
+    assert later.cost[0] == pytest.approx(
+        judging.calibrated_cost(sure, [part.held.targets for part in parts], RECIPE)[0], rel=1e-6
+    )
