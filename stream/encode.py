@@ -59,7 +59,7 @@ class SurpriseParts(msgspec.Struct, frozen=True, gc=False):
     item: Annotated[float, Meta(ge=0, description="one of the user's last items, or another")]
     category: Annotated[float, Meta(ge=0, description="one of the user's last categories, or another")]
     gap: Annotated[float, Meta(ge=0, description="time since the event before")]
-    rhythm: Annotated[float, Meta(ge=0, description="this gap beside the one before it")]
+    rhythm: Annotated[float, Meta(ge=0, description="how even the last three gaps are")]
     price: Annotated[float, Meta(ge=0, description="beside the user's usual one")]
     context: Annotated[float, Meta(ge=0, description="a device, country or place new to the user")]
 

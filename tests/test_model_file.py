@@ -227,7 +227,7 @@ def test_a_card_of_the_first_format_is_told_so_and_not_of_a_field_that_is_unknow
 ) -> None:
     _change_card(path, format="behaviour-stream-model/1", features_format=1, gap_edges_secs=[1.0], sizes={"hidden": 64})
     assert _refused(path) == (
-        f"model card {path.with_suffix('.json')}: expected format behaviour-stream-model/2, "
+        f"model card {path.with_suffix('.json')}: expected format behaviour-stream-model/3, "
         "got behaviour-stream-model/1; another version made it"
     )
 

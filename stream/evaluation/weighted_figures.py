@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream.evaluation import metrics
+from stream.evaluation.metrics import Ladder
 from stream.evaluation.token_sequences import Bools, Floats, Ints
 
 _CELLS = 1 << 21  # weights that are held at once: 16 MB, a few times
@@ -70,14 +72,9 @@ class Ranking:
         # [B, different scores] the weights of anomalous and of normal rows, by descending score
         yes = np.add.reduceat(ordered * self._yes, self._ties, axis=1)[:, ::-1]
         no = np.add.reduceat(ordered * ~self._yes, self._ties, axis=1)[:, ::-1]
-        found, false = np.cumsum(yes, axis=1), np.cumsum(no, axis=1)
-        all_yes, all_no = found[:, -1], false[:, -1]
-        above = (no * (found - yes / 2)).sum(axis=1)
-        precision = found / np.maximum(found + false, 1e-300)
-        return {
-            "roc_auc": _per(above, all_yes * all_no),
-            "pr_auc": _per((precision * yes).sum(axis=1), all_yes * (all_no > 0)),
-        }
+        of = Ladder(np.arange(yes.shape[1], 0, -1.0), yes, no, np.zeros(yes.shape[1], np.int64))
+        roc_auc = metrics.roc_auc(of)
+        return {"roc_auc": roc_auc, "pr_auc": np.where(np.isnan(roc_auc), np.nan, metrics.pr_auc(of))}
 
 
 class Alarms:

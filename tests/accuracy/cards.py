@@ -17,6 +17,7 @@ from stream.evaluation.weighted_figures import Ranking, draws, interval
 from stream.model import Sizes
 from stream.training import scoring
 from stream.training.fit import Task, fit
+from stream.training.how import HIDDEN
 from stream.training.recipe import Recipe
 from tests.accuracy import sets
 
@@ -37,7 +38,7 @@ def judge(seeds: int, say: Callable[[str], None]) -> dict[str, Any]:
     scores = _baselines(of, say)
     ours = []
     for seed in range(1, seeds + 1):
-        fitted = fit(Task(of.training, Sizes(hidden=64, fraud=True), Recipe(seed=seed)))
+        fitted = fit(Task(of.training, Sizes(hidden=HIDDEN, fraud=True), Recipe(seed=seed)))
         found = scoring.score(fitted.model, fitted.statistics, runs).fraud
         assert found is not None
         ours.append(found[judged].astype(np.float64))
