@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tests.accuracy import cards, intent, logs, sets
+from tests.accuracy import cards, intent, logs, pooled, sets
 
 _SETS = ("jdata", "jd", "cards", "logs")
 
@@ -35,8 +35,20 @@ def main(names: tuple[str, ...], seeds: int, as_json: bool) -> None:
             found[name] = intent.judge(sets.intent(name), seeds, _say)
         if not as_json:
             click.echo(f"{name}: {json.dumps(found[name], indent=1)}")
+    differences = {name: of for name in found if (of := _difference(name, found[name])) is not None}
+    if len(differences) > 1:
+        found["pooled"] = {"of": list(differences), **pooled.pooled(differences)._asdict()}
+        click.echo(f"pooled: {found['pooled']}", err=True)
     if as_json:
         click.echo(json.dumps(found, indent=1))
+
+
+def _difference(name: str, of: dict[str, Any]) -> pooled.Difference | None:
+    """Of a set's first horizon, or of its fraud, to the best baseline; None of logs, which have no such."""
+    if name == "logs":
+        return None
+    first = next(iter(of.values())) if name != "cards" else of
+    return pooled.of_seeds([pooled.Difference(**each["auc"]) for each in first["difference"]])
 
 
 def _say(line: str) -> None:

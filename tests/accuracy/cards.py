@@ -43,21 +43,27 @@ def judge(seeds: int, say: Callable[[str], None]) -> dict[str, Any]:
         assert found is not None
         ours.append(found[judged].astype(np.float64))
         say(f"seed {seed}: {_figures(y, ours[-1])}")
-    named = {"model": ours[0], **scores}
-    rankings = {name: Ranking(y, score) for name, score in named.items()}
-    drawn: dict[str, list[Doubles]] = {name: [] for name in named}
-    for block in draws(np.ones(int(user.max()) + 1, np.int64), _RESAMPLES, 1):
-        for name, ranking in rankings.items():
-            drawn[name].append(ranking.figures(block[:, user])["roc_auc"])
-    auc = {name: np.concatenate(parts) for name, parts in drawn.items()}
-    mid = {name: _figures(y, score)["auc"] for name, score in named.items()}
+    best = max(scores, key=lambda name: _figures(y, scores[name])["auc"])
     return {
         "rows": int(judged.sum()),
         "base_rate": round(float(y.mean()), 5),
         "seeds": [_figures(y, score) for score in ours],
-        **{name: _figures(y, score) for name, score in scores.items()},
-        "difference": {name: list(interval(mid["model"] - mid[name], auc["model"] - auc[name])) for name in scores},
+        "baselines": {name: _figures(y, score) for name, score in scores.items()},
+        "best_baseline": best,
+        "difference": [{"auc": _difference(y, user, score, scores[best])} for score in ours],
     }
+
+
+def _difference(y: NDArray[np.bool_], user: NDArray[np.int64], ours: Doubles, theirs: Doubles) -> dict[str, float]:
+    """Of ROC-AUC, with 95 % over customers."""
+    one, other = Ranking(y, ours), Ranking(y, theirs)
+    everyone = np.ones((1, len(y)))
+    mid = float(one.figures(everyone)["roc_auc"][0] - other.figures(everyone)["roc_auc"][0])
+    drawn = [
+        one.figures(block[:, user])["roc_auc"] - other.figures(block[:, user])["roc_auc"]
+        for block in draws(np.ones(int(user.max()) + 1, np.int64), _RESAMPLES, 1)
+    ]
+    return interval(mid, np.concatenate(drawn))._asdict()
 
 
 def _baselines(of: sets.Cards, say: Callable[[str], None]) -> dict[str, Doubles]:
