@@ -122,7 +122,7 @@ class Events(msgspec.Struct, frozen=True):
 
         shop = scenario.load(self.name_or_path)
         if self.honest:
-            shop = scenario.honest_and_orderly(shop)
+            shop = scenario.honest(shop)
         end_ms = _START_MS + self.days * _DAY_MS
         seeds = range(_SEEDS_APART * self.simulation_seed, _SEEDS_APART * self.simulation_seed + shops)
         return [simulated(shop, seed=seed, users=self.users, start_ms=_START_MS, end_ms=end_ms) for seed in seeds]
@@ -149,7 +149,7 @@ def events_flags(command: Command) -> Command:
         click.option("--until", type=Moment(), help="Of --topics: before then.  [the newest]"),
         click.option("--simulated", type=click.IntRange(1, _SEEDS_APART), help="Instead: so many simulated shops."),
         scenario_flag,
-        click.option("--honest", is_flag=True, help="Of --simulated: no fraud, nothing late or twice."),
+        click.option("--honest", is_flag=True, help="Of --simulated: no fraud."),
         click.option("--users", type=click.IntRange(1), default=1_000, help="Of each simulated shop. [1000]"),
         click.option("--days", type=click.IntRange(1, 3650), default=28, help="Of each simulated shop. [28]"),
         click.option("--simulation-seed", type=click.IntRange(0), default=1, help="Of the first one. [1]"),

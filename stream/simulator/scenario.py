@@ -179,14 +179,16 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
-def honest_and_orderly(scenario: Scenario) -> Scenario:
-    """The same shop with no fraud in it, and with every event once and in its place: normal traffic to learn from."""
+def honest(scenario: Scenario) -> Scenario:
+    """The same shop with no fraud in it: normal traffic to learn from, with what is late, twice or swapped in it."""
     none = Kind(cases_per_1000_shoppers_per_day=0.0)
-    return msgspec.structs.replace(
-        scenario,
-        fraud=Fraud(**dict.fromkeys(Fraud.__struct_fields__, none)),
-        disorder=msgspec.structs.replace(scenario.disorder, late_share=0.0, repeated_share=0.0, swapped_share=0.0),
-    )
+    return msgspec.structs.replace(scenario, fraud=Fraud(**dict.fromkeys(Fraud.__struct_fields__, none)))
+
+
+def honest_and_orderly(scenario: Scenario) -> Scenario:
+    """With no fraud, and with every event once and in its place."""
+    orderly = msgspec.structs.replace(scenario.disorder, late_share=0.0, repeated_share=0.0, swapped_share=0.0)
+    return msgspec.structs.replace(honest(scenario), disorder=orderly)
 
 
 def _over(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
