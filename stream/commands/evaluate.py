@@ -12,12 +12,13 @@ import click
 from stream.commands.evaluate_anomaly import anomaly
 from stream.commands.learning_events import Events, Moment, events_flags
 from stream.commands.learning_task import Fold
-from stream.commands.options import json_flag
+from stream.commands.options import json_flag, setting_flags
 from stream.errors import SettingsError
+from stream.settings import load
 
 if TYPE_CHECKING:
-    from stream.evaluation.assembly import Part
-    from stream.model_file import Card
+    from stream.evaluation.assembly import Doubles, Part
+    from stream.model_file import Card, LoadedModel
     from stream.training.runs import Runs
 
 _EVALUATED_SHARE = 1 / 3  # of the time, where nobody says which part
@@ -45,11 +46,24 @@ evaluate.add_command(anomaly)
 @click.option("--model", required=True, metavar="NAME|FILE", help="A shipped model, or a .safetensors file.")
 @click.option("--split-time", type=Moment(), help="Judge what is from then on. [where `train --before` ended]")
 @click.option("--hold-out", type=Fold(), metavar="K/N", help="Judge the users of this fold. [as `train --hold-out`]")
+@click.option(
+    "--published", is_flag=True, help="Of --topics: judge what the service published, not what the model says now."
+)
+@setting_flags("purchase_intent_topic")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="For precision and recall. [the base rate]")
 @click.option("--without-baselines", is_flag=True, help="Only the base rate: they take minutes.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[report.html; none with --json]")
 @json_flag("all figures, as one object")
-def intent(*, events: Events, flags: dict[str, Any], model: str, out: Path | None, as_json: bool, **asked: Any) -> int:
+def intent(
+    *,
+    events: Events,
+    flags: dict[str, Any],
+    model: str,
+    purchase_intent_topic: str | None,
+    out: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> int:
     """Judge purchase intent on events that the model has not learned from.
 
     Beside it, on the same rows: the base rate, logistic regression and LightGBM on running features, which learn from
@@ -58,7 +72,10 @@ def intent(*, events: Events, flags: dict[str, Any], model: str, out: Path | Non
     \b
       behaviour-stream train shop.parquet --before 2026-10-01 --out shop
       behaviour-stream evaluate intent shop.parquet --model shop.safetensors
+      behaviour-stream evaluate --topics --published --model shop.safetensors
     """
+    if asked["published"] and not events.topics:
+        raise click.UsageError("expected --topics with --published: they say what came of the events")
     out = out or (None if as_json else Path("report.html"))
     if out is not None and importlib.util.find_spec("matplotlib") is None:  # before minutes of work
         raise SettingsError(f"{out}: pictures need matplotlib: pip install 'behaviour-stream[evaluate]'")
@@ -70,7 +87,10 @@ def intent(*, events: Events, flags: dict[str, Any], model: str, out: Path | Non
     loaded = model_file.load(model)
     runs = events.gather(flags).runs
     part = _part(runs, loaded.card, asked["split_time"], asked["hold_out"])
-    scored = scored_events(runs, loaded.model, loaded.card.statistics, part)
+    published = None
+    if asked["published"]:
+        published = _published(runs, loaded, events, {**flags, "purchase_intent_topic": purchase_intent_topic})
+    scored = scored_events(runs, loaded.model, loaded.card.statistics, part, published=published)
     found = judge([scored], threshold=asked["threshold"], only_base_rate=asked["without_baselines"], say=_say)
     if as_json:
         click.echo(json.dumps(words.as_object(found), indent=1))
@@ -83,6 +103,21 @@ def intent(*, events: Events, flags: dict[str, Any], model: str, out: Path | Non
         out.write_text(page, encoding="utf-8")
         _say(f"Wrote {out}.")
     return 0
+
+
+def _published(runs: Runs, model: LoadedModel, events: Events, flags: dict[str, Any]) -> Doubles:
+    """[N, K] what the service said of these events."""
+    import numpy as np
+
+    from stream.commands.client import with_broker
+    from stream.commands.learning_progress import reading_shown
+    from stream.parity import intents
+
+    settings = load(flags)
+    with reading_shown(events.progress) as shown:
+        found = with_broker(settings, lambda: intents.read(settings, model, shown)).of(runs)
+    _say(f"{int((~np.isnan(found[:, 0])).sum()):,} of {len(runs):,} events have a published score by this model.")
+    return found
 
 
 def _part(runs: Runs, card: Card, split_ms: int | None, hold_out: tuple[int, int] | None) -> Part:

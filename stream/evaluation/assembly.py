@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +14,8 @@ from stream.model import BehaviourModel
 from stream.training import scoring, splits
 from stream.training.runs import Bools, Runs
 from stream.training.targets import targets
+
+Doubles = NDArray[np.float64]
 
 _PURCHASES = [ACTIONS.index(name) for name in PURCHASE_NAMES]
 
@@ -42,14 +43,19 @@ def scored_events(
     statistics: Statistics,
     part: Part,
     *,
-    told: Callable[[int], None] = lambda events: None,
+    published: Doubles | None = None,
 ) -> ScoredEvents:
     """What a model says of every event, each with the past that it had, and what came of it.
+
+    `published` [N, K]: what was said of them already, NaN where nothing was; such events are not evaluated.
 
     What baselines learn from ends where the evaluated part begins: a horizon that reaches into it is not known to them.
     """
     evaluated = part.evaluated(of)
     labels = targets(of, model.sizes)
+    intent = published
+    if intent is None:
+        intent = scoring.score(model, statistics, of).intent.astype(np.float64)
     training = ~evaluated
     training_known = labels.known
     if part.since_ms is not None:
@@ -62,10 +68,10 @@ def scored_events(
         horizons=model.sizes.horizons,
         bought=labels.bought,
         known=labels.known,
-        intent=scoring.score(model, statistics, of, told=told).intent.astype(np.float64),
+        intent=intent,
         training=training,
         training_known=training_known & training[:, None],
-        evaluated=evaluated & ~_purchases(of),
+        evaluated=evaluated & ~_purchases(of) & ~np.isnan(intent).any(axis=1),
     )
 
 

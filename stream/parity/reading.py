@@ -61,33 +61,35 @@ async def read(
     servers, names = settings.bootstrap_servers, (settings.purchase_intent_topic, settings.anomaly_scores_topic)
     scores_since_ms = None if since_ms is None else since_ms - _AHEAD_MAX_MS
     # The end of the scores is looked at first: then none is read whose event came after the end of the events.
-    async with _stretch(servers, names, scores_since_ms, None) as scores:
-        async with _stretch(servers, settings.source_topics, since_ms, until_ms) as events:
+    async with stretch(servers, names, scores_since_ms, None) as scores:
+        async with stretch(servers, settings.source_topics, since_ms, until_ms) as events:
             batches = []
-            async for frame in _frames(events, "events", progress):
+            async for frame in frames(events, "events", progress):
                 batch, rejects = decode(frame, bounds)
                 batches.append(batch)
                 found.refused += len(rejects)
                 first, _ = found.stretch.get((frame.source, frame.partition), (frame.records[0].offset, 0))
                 found.stretch[frame.source, frame.partition] = first, frame.next_offset
             found.events = EventBatch.concat(batches)
-        async for frame in _frames(scores, "scores", progress):
+        async for frame in frames(scores, "scores", progress):
             (found.intent, found.anomaly)[frame.source].add(frame.records, f"{names[frame.source]}[{frame.partition}]")
     return found
 
 
 @asynccontextmanager
-async def _stretch(
+async def stretch(
     servers: str, names: Sequence[str], since_ms: int | None, until_ms: int | None
 ) -> AsyncIterator[Stretch]:
-    stretch = await Stretch.find(servers, names, since_ms, until_ms)
+    """What these topics hold between two times."""
+    found = await Stretch.find(servers, names, since_ms, until_ms)
     try:
-        yield stretch
+        yield found
     finally:
-        await stretch.close()
+        await found.close()
 
 
-async def _frames(of: Stretch, what: str, progress: Progress) -> AsyncIterator[Frame]:
+async def frames(of: Stretch, what: str, progress: Progress) -> AsyncIterator[Frame]:
+    """All of them; a frame's source is its topic's place among those asked for."""
     read_so_far, share = 0, 0.0
     while share < 1.0:
         frames, _, share = await of.fetch()

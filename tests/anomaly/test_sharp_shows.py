@@ -1,4 +1,4 @@
-"""Small, sharp strangeness in a normal user's events shows in the anomaly that the shipped model's service publishes."""
+"""Small, sharp strangeness in a normal user's events shows in the anomaly that the shipped model makes of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from stream.training import scoring
 from tests.anomaly import sharp
 from tests.anomaly.test_sharp import KINDS, shoppers
 from tests.training.shops import gathered
-
 
 FAR_OFF = 1_000  # times what is usual: in these shops an order of 30 times a user's usual one is no wonder
 MADE = KINDS | {

@@ -47,6 +47,28 @@ async def parity(settings: Settings, capsys: pytest.CaptureFixture[str], *more: 
     return code, json.loads(printed.out) if printed.out else {"error": printed.err}
 
 
+async def evaluated(settings: Settings, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    flags = [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in (*FLAGS[:4], "model")]
+    if more:
+        flags.append(f"--purchase-intent-topic={settings.purchase_intent_topic}")
+    capsys.readouterr()
+    code = await command(
+        "evaluate",
+        "--topics",
+        *flags,
+        "--split-time",
+        "2026-01-01",
+        "--without-baselines",
+        "--no-progress",
+        "--json",
+        *more,
+    )
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    told: dict[str, Any] = json.loads(printed.out)
+    return told
+
+
 async def send(settings: Settings, topic: str, partition: int, key: bytes, value: bytes) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
     await producer.start()
@@ -74,6 +96,14 @@ async def test_train_serve_parity_and_a_record_that_was_altered_is_found(
     assert (code, report["ok"], report["compared"], report["events"]) == (0, True, EVENTS, EVENTS)
     assert 0 < max(figure["difference"] for figure in report["largest"]) <= 1e-4
     assert {figure["figure"] for figure in report["largest"]} >= {"purchase_intent.session", "surprise", "anomaly"}
+
+    # What subscribers saw is judged as what offline scoring gives is.
+    offline, published = [await evaluated(settings, capsys, *more) for more in ((), ("--published",))]
+    assert published["rows"] == offline["rows"] > EVENTS / 2
+    assert published["horizons"].keys() == {"30m", "24h", "session"}
+    for horizon, figures in offline["horizons"].items():
+        for name in ("auc", "pr_auc", "log_loss", "ece", "base_log_loss"):
+            assert published["horizons"][horizon][name] == pytest.approx(figures[name], abs=1e-4)
 
     # From the middle on: users who began before are left out, and nobody else.
     middle_ms = events[EVENTS // 2].sent_ms

@@ -153,3 +153,14 @@ def test_the_demos_shop_is_the_default_with_fifteen_times_the_fraud() -> None:
     for kind in scenario.Fraud.__struct_fields__:
         rates = [getattr(shop.fraud, kind).cases_per_1000_shoppers_per_day for shop in (default, demo)]
         assert rates[1] == pytest.approx(15 * rates[0])
+
+
+def test_an_honest_shop_has_no_fraud_and_an_orderly_one_nothing_out_of_place_either() -> None:
+    shop = scenario.load()
+    honest, orderly = scenario.honest(shop), scenario.honest_and_orderly(shop)
+    assert msgspec.structs.replace(honest, fraud=shop.fraud) == shop
+    for kind in scenario.Fraud.__struct_fields__:
+        assert getattr(honest.fraud, kind).cases_per_1000_shoppers_per_day == 0
+    assert honest.disorder.swapped_share > 0
+    assert orderly.fraud == honest.fraud
+    assert (orderly.disorder.late_share, orderly.disorder.repeated_share, orderly.disorder.swapped_share) == (0, 0, 0)
