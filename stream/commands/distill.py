@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from stream.commands.learning_events import Events, events_flags
-from stream.commands.learning_task import Fold, described, parted, task_flags
+from stream.commands.learning_task import Fold, ModelPath, described, parted, task_flags
 from stream.commands.options import json_flag
 from stream.errors import SettingsError
 
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from stream.training.keeping import Keeping
     from stream.training.runs import Runs
 
-_PATH = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command("distill", short_help="a smaller, faster model that learns from a larger one")
 @events_flags
 @click.option("--model", "teacher", required=True, metavar="NAME|FILE", help="The teacher.")
-@click.option("--out", type=_PATH, required=True, help="PATH of PATH.safetensors and PATH.json.")
+@click.option("--out", type=ModelPath(), required=True, help="PATH of PATH.safetensors and PATH.json.")
 @click.option("--hidden", type=click.IntRange(1, 4096), help="Hidden units. [half of the teacher's]")
 @click.option("--layers", type=click.IntRange(1, 8), help="[the teacher's]")
 @click.option("--cell", type=click.Choice(["lstm", "gru", "rnn"]), help="[the teacher's]")
@@ -85,7 +83,6 @@ def distill(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, 
     from stream.training.keeping import Folder
     from stream.training.targets import targets
 
-    out = out.with_suffix("") if out.suffix == ".safetensors" else out
     folder = Folder(out.with_name(f"{out.name}.run"))
     if asked["anew"]:
         folder.clear()

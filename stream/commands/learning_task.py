@@ -37,6 +37,17 @@ class Horizons(click.ParamType):
         return [int(match[1]) * _UNITS[match[2]] for match in found if match]
 
 
+class ModelPath(click.Path):
+    """`shop` or `shop.safetensors` -> shop, beside which a model's two files lie."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(str(super().convert(value, param, ctx)))
+        return path.with_suffix("") if path.suffix == ".safetensors" else path
+
+
 class Duration(click.ParamType):
     """`90m` -> seconds."""
 

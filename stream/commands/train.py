@@ -12,15 +12,13 @@ import click
 import msgspec
 
 from stream.commands.learning_events import Events, events_flags
-from stream.commands.learning_task import TASK_FLAGS, asked_task, task_flags
+from stream.commands.learning_task import TASK_FLAGS, ModelPath, asked_task, task_flags
 from stream.commands.options import json_flag
-
-_PATH = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("train", short_help="a model from your own events")
 @events_flags
-@click.option("--out", type=_PATH, required=True, help="PATH of PATH.safetensors and PATH.json.")
+@click.option("--out", type=ModelPath(), required=True, help="PATH of PATH.safetensors and PATH.json.")
 @click.option("--model", "start", metavar="NAME|FILE", help="Go on from this one: fine-tuning.")
 @task_flags(*TASK_FLAGS)
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Curves for TensorBoard.")

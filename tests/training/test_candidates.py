@@ -15,8 +15,15 @@ def epochs(*costs: float) -> Epochs:
     return Epochs([(cost, 0.5, 0.0) for cost in costs])
 
 
-def test_the_best_epoch_is_the_cheapest_in_all_its_parts() -> None:
-    assert Epochs([(0.3, 0.9, 0.0), (0.5, 0.5, 0.0), (0.4, 0.8, 0.1)]).best == 2
+def test_the_best_epoch_is_the_cheapest_in_what_has_labels() -> None:
+    assert Epochs([(0.3, 0.9, 0.2), (0.35, 0.5, 0.1), (0.4, 0.1, 0.1)]).best == 2
+
+
+def test_where_nothing_has_labels_what_comes_next_decides() -> None:
+    assert Epochs([(0.0, 0.9, 0.0), (0.0, 0.5, 0.0), (0.0, 0.6, 0.0)]).best == 2
+
+
+def test_before_any_epoch_there_is_no_best_one() -> None:
     assert epochs().best == 0
     assert epochs(0.2, 0.2).best == 1  # of two that are as good, the first
 

@@ -193,7 +193,9 @@ def test_a_model_of_another_format_is_no_model_to_go_on_from(shop: Path, capsys:
 def test_going_on_from_a_model_keeps_what_it_takes_for_usual(shop: Path) -> None:
     assert train(shop, "first") == 0
     first = str(shop.with_name("first.safetensors"))
-    assert train(shop, "second", "--model", first, "--horizons", "10m", "--no-session", "--epochs", "1") == 0
+    assert (
+        train(shop, "second.safetensors", "--model", first, "--horizons", "10m", "--no-session", "--epochs", "1") == 0
+    )
     card = card_of(shop, "second")
     assert card.statistics == card_of(shop, "first").statistics
     assert card.sizes.horizons == ("10m",)
