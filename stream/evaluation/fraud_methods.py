@@ -35,23 +35,27 @@ def rows(of: Runs) -> ShopRows:
 
 def methods(calm: Runs, tested: Runs, loaded: LoadedModel, *, seed: int) -> dict[str, Scored]:
     """By name. Markov chain and isolation forest learn from the calm events; the model has learned before."""
-    sharp_calm, strain_calm, ours_calm = _ours(calm, loaded)
-    sharp, strain, ours = _ours(tested, loaded)
+    ours_calm, ours = _ours(calm, loaded), _ours(tested, loaded)
     return {
-        "anomaly": Scored(ours_calm, ours),
-        "strain alone": Scored(strain_calm, strain),
-        "one event alone": Scored(sharp_calm, sharp),
+        **{name: Scored(ours_calm[name], ours[name]) for name in ours},
         "Markov chain of order 2": _chain(calm, tested),
         "isolation forest": _forest(calm, tested, seed),
     }
 
 
-def _ours(of: Runs, loaded: LoadedModel) -> tuple[Floats, Floats, Floats]:
-    """(sharpness, strain, anomaly) [N] each, as the service has them."""
+def _ours(of: Runs, loaded: LoadedModel) -> dict[str, Floats]:
+    """[N] each, as the service has them; the fraud head's too, of a model that has one: that alone has seen labels."""
     normal = loaded.card.normal_traffic
-    nats = scoring.score(loaded.model, loaded.card.statistics, of).surprise
-    strain = anomaly.strain_of_runs(nats, of.counts, normal)
-    return normal.sharpness(nats), strain, normal.anomaly(nats, strain)
+    scores = scoring.score(loaded.model, loaded.card.statistics, of)
+    strain = anomaly.strain_of_runs(scores.surprise, of.counts, normal)
+    found = {
+        "anomaly": normal.anomaly(scores.surprise, strain),
+        "strain alone": strain,
+        "one event alone": normal.sharpness(scores.surprise),
+    }
+    if scores.fraud is not None:
+        found["fraud head (has learned from labels)"] = scores.fraud.astype(np.float64)
+    return found
 
 
 def _chain(calm: Runs, tested: Runs) -> Scored:
