@@ -71,4 +71,4 @@ def test_the_command_tells_how_many_of_each_kind_are_found(capsys: pytest.Captur
     found = json.loads(capsys.readouterr().out)
     assert found["methods"].keys() == scored().keys()
     assert cli.run(["evaluate", "anomaly", *shop, "--honest", "--model", "shoppers-h64"]) == 2
-    assert "expected users with and without labels of fraud" in capsys.readouterr().err
+    assert "expected labelled and honest shopper-days, got 0 kinds of fraud" in capsys.readouterr().err
