@@ -144,7 +144,10 @@ def _unpacked(value: bytes, blank: np.void) -> np.void:
     if header["format"] not in (1, FORMAT):
         found = int(header["format"])
         raise StateError(f"row: expected format {FORMAT} or older, got {found}; a newer version wrote it")
-    dtype = _dtype_of(header)
+    try:
+        dtype = _dtype_of(header)
+    except ValueError:  # numpy's: larger than a row can be
+        raise StateError(f"row: its header says sizes that no row has, and it has {len(value)} bytes") from None
     if dtype.itemsize != len(value):
         raise StateError(f"row: its header says {dtype.itemsize} bytes, but it has {len(value)}")
     row: np.void = np.frombuffer(value, dtype)[0]

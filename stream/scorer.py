@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stream.errors import SettingsError
 from stream.features import Features, Seen
 from stream.model import BehaviourModel
 from stream.sequences import Packing
@@ -19,8 +20,11 @@ Floats = NDArray[np.float32]
 
 
 def pick_device(wanted: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
+    """`auto` is the GPU where there is one. Raises SettingsError where one is wanted and there is none."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise SettingsError("device: expected a GPU that PyTorch can use, found none; `auto` takes the CPU then")
+    return torch.device(("cuda" if there else "cpu") if wanted == "auto" else wanted)
 
 
 class Scores(NamedTuple):

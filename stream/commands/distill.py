@@ -84,8 +84,6 @@ def distill(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, 
     from stream.training.targets import targets
 
     folder = Folder(out.with_name(f"{out.name}.run"))
-    if asked["anew"]:
-        folder.clear()
     teacher = model_file.load(asked["teacher"])
     how = _how(teacher, asked)
     gathered = events.gather(flags)
@@ -94,6 +92,8 @@ def distill(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, 
     if held is None or not len(held):
         raise SettingsError("expected users to compare the two on, got none: --hold-out and --before leave nothing")
     task = _task(teacher, how, runs, events, asked)
+    if asked["anew"]:
+        folder.clear()
     fitted = _learn(task, folder, events, asked)
 
     came = targets(held, how.sizes, fraud_delay_ms=task.fraud_delay_ms)
@@ -157,7 +157,7 @@ def _task(teacher: LoadedModel, how: How, runs: Runs, events: Events, asked: dic
         )
     finally:
         bar.end()
-    return Task(runs, how.sizes, how.recipe, asked["label_delay"] * 1000, None, device, taught)
+    return Task(runs, how.sizes, how.recipe, asked["label_delay"] * 1000, None, device, taught, events.temp_dir)
 
 
 def _learn(task: Task, keeping: Keeping, events: Events, asked: dict[str, Any]) -> Fitted:

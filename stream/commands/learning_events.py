@@ -100,6 +100,14 @@ class Events(msgspec.Struct, frozen=True):
 
         if sum((bool(self.files), self.topics, self.simulated is not None)) != 1:
             raise click.UsageError("expected one of FILE..., --topics and --simulated")
+        of_files = bool(self.map_file or self.format_name or self.shop_per_file)
+        for flag, given, source in (
+            ("--since and --until", self.since is not None or self.until is not None, self.topics),
+            ("--map, --format and --shop-per-file", of_files, self.files),
+            ("--honest", self.honest, self.simulated is not None),
+        ):
+            if given and not source:
+                raise click.UsageError(f"{flag}: they say nothing of this source of events; see --help")
         if self.map_file is not None and self.format_name is not None:
             raise click.UsageError("--map and --format exclude each other")
         if self.topics:

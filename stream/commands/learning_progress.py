@@ -86,19 +86,18 @@ class Watching:
 
     def __init__(self, shown: bool | None, curves: Path | None) -> None:
         self._bar, self._curves = Bar(shown), _curves(curves) if curves else None
-        self._events, self._what, self._steps = 0, "", 0
+        self._events, self._what, self._before = 0, "", 0
 
     def begins(self, what: str, epoch: int, events: int) -> None:
-        self._events, self._what = events, what
+        self._events, self._what, self._before = events, what, (epoch - 1) * events
         self._bar.begin(f"epoch {epoch}, {what}")
 
     def moved(self, moved: Moved) -> None:
-        self._steps += 1
         cost = float(moved.cost.sum())
         self._bar.show(moved.events, min(1.0, moved.events / self._events), f"loss {cost:.4f}")
         if self._curves is not None:
             for name, value in zip(("intent", "next_event", "fraud"), moved.cost.tolist(), strict=True):
-                self._curves.add_scalar(f"learning/{self._what}/{name}", value, self._steps)
+                self._curves.add_scalar(f"learning/{self._what}/{name}", value, self._before + moved.events)
 
     def judged(self, epoch: int, costs: tuple[float, ...]) -> None:
         self._bar.end()

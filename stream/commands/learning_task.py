@@ -175,7 +175,7 @@ def asked_task(
     from stream.scorer import pick_device
     from stream.training.fit import Start, Task
 
-    how = asked_how(asked, start)  # what is wrong with it is said before events are read
+    how, device = asked_how(asked, start), pick_device(asked["device"])  # what is wrong is said before events are read
     gathered = events.gather(flags)
     runs, _ = parted(events, gathered, asked)
     told = described(runs, events, gathered, asked)
@@ -183,7 +183,7 @@ def asked_task(
     if start:
         told["start"] = {"model": start.name, "hash": start.hash}
     delay_ms = asked["label_delay"] * 1000
-    return Task(runs, how.sizes, how.recipe, delay_ms, begin, pick_device(asked["device"])), told
+    return Task(runs, how.sizes, how.recipe, delay_ms, begin, device, folder=events.temp_dir), told
 
 
 def _given(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 from stream.commands.learning_events import Events, events_flags
 from stream.commands.learning_task import TASK_FLAGS, ModelPath, asked_task, task_flags
 from stream.commands.options import json_flag
+from stream.errors import SettingsError
 
 
 @click.command("train", short_help="a model from your own events")
@@ -45,13 +47,23 @@ def train(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, **
     gc.set_threshold(100_000, 50, 50)  # reading makes many objects and no rings of them: a fifth of its time
     command = shlex.join(["behaviour-stream", *sys.argv[1:]])
     folder = Folder(out.with_name(f"{out.name}.run"))
-    if asked["anew"]:
-        folder.clear()
     start = model_file.load(asked["start"]) if asked["start"] else None
+    kept = {} if asked["anew"] else folder.read()
+    if events.topics and events.until is None:
+        # Topics go on while it learns: an interrupted run goes on with what it began with
+        events = msgspec.structs.replace(events, until=kept.get("until_ms", time.time_ns() // 1_000_000))
     task, described = asked_task(events, flags, asked, start)
+    if asked["anew"]:  # only now: a slip of the pen costs no hours
+        folder.clear()
+    if events.topics:
+        folder.write({**kept, "until_ms": events.until})
     watching = Watching(events.progress, asked["log_dir"])
     try:
         fitted = fit(task, folder, watching)
+    except SettingsError:
+        if "of" not in folder.read():  # it has not begun
+            folder.clear()
+        raise
     finally:
         watching.close()
     import torch

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from stream.errors import SettingsError
 from stream.model import BehaviourModel
 from stream.scorer import Scores
 from stream.training import judging, scoring, splits
@@ -69,6 +70,11 @@ class Epochs:
         models = [candidate.trainer.averaged() for candidate in candidates]
         scores = [candidate.score(model, device) for candidate, model in zip(candidates, models, strict=True)]
         told = [candidate.held.targets for candidate in candidates]
+        if not all(np.isfinite(s.intent).all() and np.isfinite(s.surprise).all() for s in scores):
+            raise SettingsError(
+                f"epoch {len(self.costs) + 1}: what the model says is no number any more; the learning rate, "
+                f"{recipe.learning_rate:g}, is too large for these events"
+            )
         self.costs.append(tuple(judging.calibrated_cost(scores, told, recipe).tolist()))
         if self.best == len(self.costs) or recipe.epochs:
             for candidate, model in zip(candidates, models, strict=True):

@@ -25,6 +25,10 @@ from stream.training.sources import Poll, polls_of
 _BELIEVED = TimeBounds(max_ahead_ms=0, max_behind_ms=0)
 _FILES_MAX = 1 << 16
 _RUN_BYTES_LEAST = 1 << 20
+_DAY_MS = 86_400_000
+_NEVER_MS = 1 << 62
+# A few events so long after all others are of a wrong time; no shop is silent for so long
+_STRAY_MS, _STRAY_SHARE = 7 * _DAY_MS, 0.01
 
 
 class FileShop:
@@ -54,6 +58,7 @@ class FileShop:
         # The same row of two files is two events, unless they have ids that say otherwise.
         self._ids = [None, *(f"file-{number}" for number in range(2, len(paths) + 1))]
         self._paths, self._format, self._map = list(paths), format_name, shop_map
+        self._end_ms = _NEVER_MS
         self._refuse, self._folder, self._say = refuse, folder, say
         self.ignore_refused = ignore_refused
         for path in paths:
@@ -84,10 +89,46 @@ class FileShop:
             _tell(recordings[-1], reading)
         reading.notes += _overlaps(recordings, self._ids)
         total = sum(recording.events for recording in recordings)
-        yield from polls_of(_by_time(recordings), kinds, share=lambda events, time_ms: events / total)
+        watched = _Watched()
+        events = watched.of(_by_time(recordings))
+        yield from polls_of(events, kinds, share=lambda events, time_ms: events / total)
+        stray, watched_ms = watched.stray()
+        self._end_ms = watched_ms + 1
+        if stray:
+            reading.notes.append(
+                f"{self.name}: {stray:,} events are more than {_STRAY_MS // _DAY_MS} days after all others, which end "
+                f"at {moment(watched_ms)}: what came later than that is taken for unknown."
+            )
 
     def end_ms(self, last_ms: int) -> int:
-        return last_ms + 1
+        return min(last_ms + 1, self._end_ms)
+
+
+class _Watched:
+    """Up to when a shop was watched, by its events: a few that are long after all others say nothing of that.
+
+    A single wrong time (of the year 2099) would else make a "no" of every horizon that the recording cut off.
+    """
+
+    def __init__(self) -> None:
+        self._events, self._last_ms = 0, 0
+        self._pauses: list[tuple[int, int]] = []  # long ones: events until then, and the time of the last of them
+
+    def of(self, events: Iterator[tuple[int, ShopEvent]]) -> Iterator[tuple[int, ShopEvent]]:
+        """The same events, looked at."""
+        for file, event in events:
+            if self._events and event.sent_ms - self._last_ms > _STRAY_MS:
+                self._pauses.append((self._events, self._last_ms))
+            self._events += 1
+            self._last_ms = event.sent_ms
+            yield file, event
+
+    def stray(self) -> tuple[int, int]:
+        """(how many events are long after all others, the time of the last of those others)."""
+        for before, last_ms in self._pauses:
+            if self._events - before <= _STRAY_SHARE * self._events:
+                return self._events - before, last_ms
+        return 0, self._last_ms
 
 
 def _tell(recording: Recording, reading: Reading) -> None:

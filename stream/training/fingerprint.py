@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from stream.features import FEATURES_FORMAT
 from stream.training.runs import COLUMNS, Runs
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def fingerprint(task: Task) -> dict[str, Any]:
     said = {
         **msgspec.to_builtins(task.recipe),
         **msgspec.to_builtins(task.sizes),
+        "features": FEATURES_FORMAT,
+        "device": task.device.type,
         "label delay (ms)": task.fraud_delay_ms,
         "events": len(task.runs),
         "users": len(task.runs.counts),

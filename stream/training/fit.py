@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from stream.training import labels, normalisation
 from stream.training.calibration import Calibration, calibrate
 from stream.training.candidates import Candidate, Epochs, parted
 from stream.training.fingerprint import fingerprint
+from stream.training.fraud_labels import UNKNOWN
 from stream.training.keeping import Keeping, Nowhere
 from stream.training.loss import Loss, loss
 from stream.training.reached import reached
@@ -76,10 +78,11 @@ class Task:
     start: Start | None = None
     device: torch.device = _CPU
     teacher: Teacher | None = None
+    folder: Path | None = None  # for what does not fit in memory; None: that of the system
 
     def material(self, users: Bools, statistics: Statistics | None = None) -> Material:
         """What these users [U] have to teach, as seen with these statistics, or with their own."""
-        runs = self.runs if users.all() else self.runs.of_users(users)
+        runs = self.runs if users.all() else self.runs.of_users(users, folder=self.folder)
         if statistics is None:
             known = self.start or self.teacher
             statistics = known.statistics if known else normalisation.learn(runs)
@@ -89,7 +92,7 @@ class Task:
         """One that begins."""
         model = new_model(self.sizes, material.targets, seed=self.recipe.seed)
         if self.start is not None:
-            model.load_state_dict(_fitting(self.start.model, model), strict=False)
+            model.load_state_dict(_fitting(self.start.model, model))
         return Trainer(model, self.recipe, self.device, self.teacher.loss(material.runs) if self.teacher else loss)
 
 
@@ -108,14 +111,14 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         if len(candidates) > 1:
             model, statistics = run.whole(everybody, epochs.best), everybody.statistics
         first = candidates[0]
-        features = worth(first.best_model(), _some(first.held), recipe, task.device)
+        features = worth(first.best_model(), _some(first.held, task.folder), recipe, task.device)
     told = [candidate.held.targets for candidate in candidates]
     learned = Calibration.learned(held, told)
     calibrate(model, learned)
     story = {
         "recipe": msgspec.to_builtins(recipe),
         "held_out": "folds of users" if len(candidates) > 1 else "users",
-        "epochs": epochs.best,
+        "epochs": recipe.epochs or epochs.best,
         "costs": [[round(part, 5) for part in cost] for cost in epochs.costs],
         "labels": dict(zip(task.sizes.horizons, (c._asdict() for c in everybody.targets.counts), strict=True)),
         "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in learned.horizons), strict=True)),
@@ -133,6 +136,8 @@ class _Run:
         self._task, self._keeping, self._watcher = task, keeping, watcher
         self._saved = time.monotonic()
         self._words = keeping.read()
+        if "of" not in self._words:  # states without a word of whose they are
+            keeping.clear_states()
         now = fingerprint(task)
         kept = self._words.setdefault("of", now)
         keeping.write(self._words)
@@ -146,8 +151,10 @@ class _Run:
         candidates = [self._candidate(*users) for users in parted(task.runs, task.recipe)]
         epochs = Epochs([tuple(cost) for cost in self._words.get("costs", [])])
         for i, candidate in enumerate(candidates):
-            self._restore(candidate.trainer, f"candidate-{i}")
+            kept = self._restore(candidate.trainer, f"candidate-{i}")
             candidate.best = keeping.load(f"candidate-{i}-best") or {}
+            if epochs.costs and not (kept and candidate.best):
+                raise SettingsError("an interrupted run is kept of which a part is missing; begin --anew")
         while not epochs.over(task.recipe):
             number = len(epochs.costs) + 1
             for i, candidate in enumerate(candidates):
@@ -192,15 +199,19 @@ class _Run:
         self._keeping.write(self._words)
         self._saved = time.monotonic()
 
-    def _restore(self, trainer: Trainer, name: str) -> None:
+    def _restore(self, trainer: Trainer, name: str) -> bool:
+        """Whether there was something to go on from."""
         state = self._keeping.load(name)
         if state is not None:
             trainer.restore(state)
+        return state is not None
 
 
 def _expect_enough(task: Task, told: Targets) -> None:
     """Raises SettingsError where there is nothing to learn, nobody to learn from, or too little to be judged by."""
     recipe, runs = task.recipe, task.runs
+    if told.fraud is not None and told.fraud_known is not None:
+        _expect_labels(task, labels.counts(told.fraud, told.fraud_known))
     weights = [recipe.intent_weight, recipe.next_event_weight] + [recipe.fraud_weight] * task.sizes.fraud
     if not any(weights):
         raise SettingsError("recipe: expected a weight above 0 of what is to be learned, got 0 for all of it")
@@ -214,10 +225,33 @@ def _expect_enough(task: Task, told: Targets) -> None:
         )
 
 
+def _expect_labels(task: Task, fraud: labels.Counts) -> None:
+    """Raises SettingsError where a fraud head would learn nothing: what it says would be published all the same."""
+    if fraud.yes and fraud.no:
+        return
+    if (np.asarray(task.runs.fraud) == UNKNOWN).all():
+        raise SettingsError("--fraud: expected labels of fraud, in a column that --map names or by --labels, got none")
+    raise SettingsError(
+        f"--fraud: expected labels that are known by now (--label-delay), of fraud and of honest events, got "
+        f"{fraud.yes:,} of fraud and {fraud.no:,} of honest ones"
+    )
+
+
 def _fitting(start: BehaviourModel, model: BehaviourModel) -> dict[str, torch.Tensor]:
-    """Weights of a model to go on from, but for heads of another shape."""
-    has = {name: weight.shape for name, weight in model.state_dict().items()}
-    return {name: weight for name, weight in start.state_dict().items() if has.get(name) == weight.shape}
+    """Weights to begin with: those of a model to go on from; of its heads those that both have, and it has learned."""
+    weights, of_start = model.state_dict(), start.state_dict()
+    heads = [name for name in weights if name.startswith("intent")]
+    for name, weight in of_start.items():
+        if name not in heads and name in weights:  # without a fraud head it has nothing to give to one
+            weights[name] = weight
+    for place, horizon in enumerate(model.sizes.horizons):
+        if horizon not in start.sizes.horizons:
+            continue
+        had = start.sizes.horizons.index(horizon)
+        if any(of_start[name][had].any() for name in heads if name.endswith("weight")):
+            for name in heads:
+                weights[name][place] = of_start[name][had]
+    return weights
 
 
 def _silent_heads(task: Task, told: Targets) -> list[str]:
@@ -240,7 +274,7 @@ def _normal_traffic(scores: Sequence[Scores], of: Sequence[Material]) -> NormalT
     return anomaly.fit(nats[packing.arrival], packing, kept=kept[packing.arrival])
 
 
-def _some(of: Material) -> Material:
+def _some(of: Material, folder: Path | None) -> Material:
     """The first users, with so many events that a figure is worth its time."""
     users = np.cumsum(of.runs.counts) <= _WORTH_EVENTS
     users[0] = True
@@ -256,4 +290,4 @@ def _some(of: Material) -> Material:
         None if told.fraud_known is None else told.fraud_known[:n],
         None if told.normal is None else told.normal[:n],
     )
-    return Material(of.runs.of_users(users), some, of.statistics)
+    return Material(of.runs.of_users(users, folder=folder), some, of.statistics)

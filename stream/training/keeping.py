@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,8 @@ class Keeping(Protocol):
 
     def write(self, words: dict[str, Any]) -> None: ...
 
+    def clear_states(self) -> None: ...
+
 
 class Nowhere:
     """Of a run that is not kept."""
@@ -41,6 +44,9 @@ class Nowhere:
         return {}
 
     def write(self, words: dict[str, Any]) -> None:
+        pass
+
+    def clear_states(self) -> None:
         pass
 
 
@@ -74,15 +80,25 @@ class Folder:
     def write(self, words: dict[str, Any]) -> None:
         self._replace("run.json", msgspec.json.encode(words))
 
-    def clear(self) -> None:
-        """The run is over."""
-        for file in (*self._path.glob("*.safetensors"), *self._path.glob("*.new"), self._path / "run.json"):
+    def clear_states(self) -> None:
+        for file in (*self._path.glob("*.safetensors"), *self._path.glob("*.new")):
             file.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """The run is over. The page goes first: what is left without it is nobody's."""
+        (self._path / "run.json").unlink(missing_ok=True)
+        self.clear_states()
         with contextlib.suppress(OSError):  # there is none, or something of somebody else's is in it
             self._path.rmdir()
 
     def _replace(self, name: str, content: bytes) -> None:
-        self._path.mkdir(parents=True, exist_ok=True)
         new = self._path / f"{name}.new"
-        new.write_bytes(content)
-        new.replace(self._path / name)
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path / name)
+        except OSError as error:
+            raise SettingsError(f"{self._path}: expected room and the right to write there: {error.strerror}") from None

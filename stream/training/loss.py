@@ -33,7 +33,9 @@ def say(model: BehaviourModel, lesson: Lesson, carry: Tensor) -> Said:
     """`Scorer.score`, with gradients."""
     device, packing = carry.device, lesson.packing
     x = model.embed(*(torch.from_numpy(column).to(device) for column in lesson.seen.features))
-    out, moved = model.advance(x, torch.from_numpy(packing.batch_sizes), carry)
+    # In half precision a gradient that goes back through many steps vanishes, and cuDNN knows no bfloat16 here
+    with torch.autocast(device.type, enabled=False):
+        out, moved = model.advance(x.float(), torch.from_numpy(packing.batch_sizes), carry)
     states = torch.cat([carry[:, 0, -1], out])
     before = states[torch.from_numpy(packing.before).to(device)]
     return Said(before, torch.from_numpy(lesson.seen.classes).to(device), model.heads(out, x), moved)

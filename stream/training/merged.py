@@ -109,6 +109,6 @@ def _session_hash(value: bytes | None) -> int:
     """Of the session id, which serving does not decode; 0 where there is none, or what is no id."""
     try:
         session = _decode(value or b"{}").session_id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # serving looks at none of it
         return 0
     return (xxh3_64_intdigest(str(session).encode()) or 1) if session not in (None, "") else 0

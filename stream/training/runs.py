@@ -96,7 +96,10 @@ class Runs:
             first = end
 
     def before(self, time_ms: int, *, folder: Path | None = None) -> Runs:
-        """What had happened before that time, as it was known then: what a split in time may train on."""
+        """What had happened before that time, watched up to then: what a split in time may train on.
+
+        By event time: what happened before it and was late is among it.
+        """
         kept = np.empty(len(self), np.bool_)
         for where, block in self.blocks():
             kept[where] = block.raw["time_ms"] < time_ms

@@ -14,8 +14,11 @@ from stream.training.runs import Bools, Hashes, Runs
 _SHARES = 1 << 32
 
 
-def folds(user: Hashes, k: int, *, seed: int = 0) -> Ints:
-    """[U] the fold of each user, 0 to k - 1."""
+_BY_NAME = -1  # no recipe has this seed: folds within what is left of others would be lopsided, or empty
+
+
+def folds(user: Hashes, k: int, *, seed: int = _BY_NAME) -> Ints:
+    """[U] the fold of each user, 0 to k - 1; without a seed, those that `--hold-out` names."""
     if k < 2:
         raise ValueError(f"expected 2 folds or more, got {k}")
     return (_drawn(user, seed) % np.uint64(k)).astype(np.int64)

@@ -171,9 +171,14 @@ def new_model(sizes: Sizes, targets: Targets, *, seed: int) -> BehaviourModel:
                 nn.init.normal_(embedding.weight, std=_HASHED_STD)
     # What the network carries has to earn its say: drawn at random it would be noise at first (CHANGELOG)
     nn.init.zeros_(model.intent.weight)
+    if model.fraud is not None:
+        nn.init.zeros_(model.fraud.weight)
     rates = torch.tensor([(told.yes + 0.5) / (told.yes + told.no + 1) for told in targets.counts])
     with torch.no_grad():
         model.intent.bias.copy_(torch.logit(rates))
+        if model.fraud is not None and targets.fraud is not None and targets.fraud_known is not None:
+            known = targets.fraud[targets.fraud_known]
+            model.fraud.bias.fill_(float(np.log((known.sum() + 0.5) / ((~known).sum() + 0.5))))
     return model
 
 

@@ -115,7 +115,14 @@ def test_a_row_of_an_unknown_format_is_refused(found: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda value: value[:-1], lambda value: value + b"x", lambda value: b"", lambda value: b"x"]
+    "damage",
+    [
+        lambda value: value[:-1],
+        lambda value: value + b"x",
+        lambda value: b"",
+        lambda value: b"x",
+        lambda value: value[:1] + b"\xff" * 200,  # sizes that no array can have
+    ],
 )
 def test_bytes_that_are_no_row_are_refused(damage: Callable[[bytes], bytes]) -> None:
     (value,) = rows.to_bytes(rows.new_rows(1, SIZES))

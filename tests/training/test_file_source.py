@@ -260,3 +260,27 @@ def test_memory_that_is_too_small_changes_nothing(tmp_path: Path, events: list[S
     path = written(tmp_path / "events.jsonl", events)
     small = gather([FileShop([path])], where=SMALL).runs
     assert contents(small) == contents(read(path).runs)
+
+
+def test_one_wrong_time_long_after_all_others_makes_no_horizon_known(tmp_path: Path) -> None:
+    seconds = [(n % 60, "view", n % 7) for n in range(150)]
+    row = "2099-01-01 00:00:00 UTC,view,1,2,,,35.79,1,s\n"
+    file = tmp_path / "events.csv"
+    file.write_text(rees46(*seconds) + row)
+    found = read(file)
+    assert len(found.runs) == 151
+    assert not labels.within(found.runs, [86_400]).known.any()
+    assert any("1 events are more than 7 days after all others" in note for note in found.readings[0].notes)
+
+
+def test_many_events_after_a_long_pause_are_no_wrong_times(tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    later = "".join(f"2019-12-01 00:00:{n:02d} UTC,view,1,2,,,35.79,1,s\n" for n in range(10))
+    file.write_text(rees46(*[(n % 60, "view", n % 7) for n in range(150)]) + later)
+    found = read(file)
+    assert (
+        labels.within(found.runs, [86_400])
+        .known[found.runs.raw["time_ms"] < found.runs.raw["time_ms"].max() - DAY_MS]
+        .all()
+    )
+    assert not any("after all others" in note for note in found.readings[0].notes)

@@ -153,6 +153,12 @@ def test_what_is_no_session_id_is_none(session: object) -> None:
     assert runs.session.tolist() == [0]
 
 
+def test_a_session_id_that_is_no_text_at_all_is_none_as_serving_never_looks_at_it() -> None:
+    event = shop_event("ann", "view_item", START_MS, session_id="cafe")
+    runs = gathered([event._replace(value=event.value.replace(b"cafe", b"caf\xe9"))]).runs
+    assert runs.session.tolist() == [0]
+
+
 def test_a_session_id_is_the_same_as_a_number_and_as_text() -> None:
     runs = gathered([shop_event("ann", "view_item", START_MS + n, session_id=s) for n, s in enumerate((7, "7"))]).runs
     assert runs.session[0] == runs.session[1] != 0

@@ -46,3 +46,11 @@ def test_before_and_since_part_all_events() -> None:
     assert chosen.sum() == 1
     assert len(runs.before(START_MS + DAY_MS)) == 2
     assert runs.before(START_MS + DAY_MS).end_ms.tolist() == [START_MS + DAY_MS]
+
+
+def test_folds_that_are_held_out_by_name_are_no_folds_of_any_seed() -> None:
+    user = np.random.default_rng(1).integers(0, 1 << 63, 4_000).astype(np.uint64)
+    left = splits.folds(user, 4) != 0
+    for seed in range(5):
+        within = np.bincount(splits.folds(user[left], 4, seed=seed), minlength=4)
+        assert within.min() > 600, seed

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import torch
 
 from stream import cli, model_file
 from stream.model_file import Card
@@ -234,6 +235,8 @@ def test_curves_are_written_for_tensorboard(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (["--since", "2026-01-01"], "--since and --until: they say nothing of this source"),
+        (["--honest"], "--honest: they say nothing of this source"),
         (["--topics"], "expected one of FILE..., --topics and --simulated"),
         (["--horizons", "soon"], "expected times such as 30m,24h"),
         (["--hold-out", "5/4"], "expected which of how many folds"),
@@ -248,3 +251,20 @@ def test_flags_that_make_no_sense_are_refused_by_name(
 ) -> None:
     assert train(shop, "shop", *more) == 2
     assert words in said(capsys)
+
+
+def test_a_slip_of_the_pen_beside_anew_costs_no_interrupted_run(shop: Path) -> None:
+    kept = shop.with_name("shop.run")
+    kept.mkdir()
+    (kept / "run.json").write_text("{}")
+    assert train(shop, "shop", "--anew", "--drop", "nonsense") == 2
+    assert (kept / "run.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_events_are_read(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(shop, "shop", "--device", "cuda") == 2
+    told = said(capsys)
+    assert "expected a GPU that PyTorch can use, found none" in told
+    assert "events of" not in told
+    assert not shop.with_name("shop.run").exists()
