@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from stream.distillation.comparing import Pace
     from stream.model_file import LoadedModel
-    from stream.training.fit import Fitted, Task
+    from stream.training.fit import Fitted
     from stream.training.how import How
     from stream.training.keeping import Keeping
     from stream.training.runs import Runs
+    from stream.training.task import Task
 
 
 @click.command("distill", short_help="a smaller, faster model that learns from a larger one")
@@ -142,7 +143,7 @@ def _task(teacher: LoadedModel, how: How, runs: Runs, events: Events, asked: dic
     from stream.commands.learning_progress import Bar
     from stream.distillation.teaching import Lecture, Taught
     from stream.scorer import pick_device
-    from stream.training.fit import Task
+    from stream.training.task import Task
 
     device, bar = pick_device(asked["device"]), Bar(events.progress)
     bar.begin("the teacher goes through the events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.commands.evaluate_anomaly import anomaly
+from stream.commands.judged_part import judged_part
 from stream.commands.learning_events import Events, Moment, events_flags
 from stream.commands.learning_task import Fold
 from stream.commands.options import json_flag, setting_flags
@@ -18,10 +20,11 @@ from stream.settings import load
 
 if TYPE_CHECKING:
     from stream.evaluation.assembly import Doubles, Part
+    from stream.evaluation.scored import ScoredEvents
     from stream.model_file import Card, LoadedModel
     from stream.training.runs import Runs
 
-_EVALUATED_SHARE = 1 / 3  # of the time, where nobody says which part
+_EVALUATED_SHARE = 1 / 3  # of the events, the last ones, where nobody says which part
 
 
 class _IntentFirst(click.Group):
@@ -79,6 +82,8 @@ def intent(
     out = out or (None if as_json else Path("report.html"))
     if out is not None and importlib.util.find_spec("matplotlib") is None:  # before minutes of work
         raise SettingsError(f"{out}: pictures need matplotlib: pip install 'behaviour-stream[evaluate]'")
+    if out is not None and not out.parent.is_dir():
+        raise SettingsError(f"--out {out}: expected a folder to write it to, got {out.parent}, which is none")
     from stream import model_file
     from stream.evaluation import pictures, report, words
     from stream.evaluation.assembly import scored_events
@@ -92,14 +97,24 @@ def intent(
         published = _published(runs, loaded, events, {**flags, "purchase_intent_topic": purchase_intent_topic})
     scored = scored_events(runs, loaded.model, loaded.card.statistics, part, published=published)
     found = judge([scored], threshold=asked["threshold"], only_base_rate=asked["without_baselines"], say=_say)
+    note = _may_have_learned(loaded.card, scored, part, events)
+    found = dataclasses.replace(found, notes=(*note, *found.notes))
+    name, recording = _printable(loaded.name), _printable(events.name)
     if as_json:
-        click.echo(json.dumps(words.as_object(found), indent=1))
+        judged = {
+            "model": name,
+            "model_hash": loaded.hash,
+            "events": recording,
+            "since_ms": part.since_ms,
+            "hold_out": part.hold_out,
+        }
+        click.echo(json.dumps(words.as_object(found, judged), indent=1))
     else:
         click.echo("\n".join(words.table(found)))
     if out is not None:
         drawn = pictures.draw(found)
-        name = f"{loaded.name} ({loaded.hash})"
-        page = report.page(found, drawn.by_horizon, drawn.sessions, recording=events.name, model=name)
+        model = f"{name} ({loaded.hash})"
+        page = report.page(found, drawn.by_horizon, drawn.sessions, recording=recording, model=model)
         out.write_text(page, encoding="utf-8")
         _say(f"Wrote {out}.")
     return 0
@@ -121,24 +136,33 @@ def _published(runs: Runs, model: LoadedModel, events: Events, flags: dict[str, 
 
 
 def _part(runs: Runs, card: Card, split_ms: int | None, hold_out: tuple[int, int] | None) -> Part:
-    """What is judged: as asked for, else what the model has left out, else the last of the time."""
+    """What is judged: as asked for, else what the model has left out, else the last of the events."""
+    part = judged_part(runs, card, split_ms, hold_out)
+    if part is not None:
+        return part
+    import numpy as np
+
     from stream.evaluation.assembly import Part
-    from stream.training import splits
     from stream.training.reading import moment
 
-    if split_ms is None and hold_out is None:
-        before, fold = card.made.get("before_ms"), card.made.get("hold_out")
-        split_ms, hold_out = before, tuple(fold) if fold else None
-    users = None
-    if hold_out is not None:
-        number, folds = hold_out
-        users = splits.folds(runs.user, folds) == number - 1
-    elif split_ms is None:
-        first, last = int(runs.raw["time_ms"].min()), int(runs.raw["time_ms"].max())
-        split_ms = last - round(_EVALUATED_SHARE * (last - first))
-    if split_ms is not None:
-        _say(f"Judged is what is from {moment(split_ms)} on.")
-    return Part(split_ms, users)
+    split_ms = int(np.quantile(runs.raw["time_ms"], 1 - _EVALUATED_SHARE, method="higher"))
+    _say(f"Judged is what is from {moment(split_ms)} on.")
+    return Part(split_ms)
+
+
+def _may_have_learned(card: Card, scored: ScoredEvents, part: Part, events: Events) -> list[str]:
+    """The note that the model may know these events, if it may."""
+    from stream.evaluation.assembly import Judged, may_have_learned
+
+    time_ms = scored.raw["time_ms"][scored.evaluated]
+    judged = Judged(events.described(), int(time_ms.min()), int(time_ms.max()), part.hold_out)
+    note = may_have_learned(card.made, judged)
+    return [] if note is None else [_printable(note)]
+
+
+def _printable(name: str) -> str:
+    """The same, with a mark for each byte of a file's name that is no UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _say(what: str) -> None:

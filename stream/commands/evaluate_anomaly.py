@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stream.commands.learning_events import Events, events_flags
+from stream.commands.judged_part import judged_part
+from stream.commands.learning_events import Events, Moment, events_flags
+from stream.commands.learning_task import Fold
 from stream.commands.options import json_flag
 from stream.errors import SettingsError
 
 if TYPE_CHECKING:
+    from stream.evaluation.fraud_figures import FraudEvaluation
     from stream.evaluation.sequence_figures import How
     from stream.evaluation.sequence_scores import Learn
     from stream.evaluation.token_sequences import TokenSequences
 
 _HELD_OUT = 0.2  # of the training sequences: enough of them to set a threshold at 1 %, and the chain's AUC loses .0002
-_CALM_SHARE = 0.5  # of the users without a label, by whom thresholds are set; the others' alarms are the false ones
+_SEED_MAX = 2**32 - 1  # that scikit-learn takes
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -34,9 +37,11 @@ class TokenFile(NamedTuple):
 @click.command("anomaly", short_help="what is strange: fraud in shop events, or token sequences")
 @events_flags
 @click.option("--model", metavar="NAME|FILE", help="Of shop events: a shipped model, or a .safetensors file.")
+@click.option("--split-time", type=Moment(), help="Judge what is from then on. [where `train --before` ended; all]")
+@click.option("--hold-out", type=Fold(), metavar="K/N", help="Judge the users of this fold. [as `train --hold-out`]")
 @click.option("--normal", type=_FILE, help="Token sequences: learn from these, and judge FILEs.")
 @click.option("--anomalous", type=_FILE, multiple=True, help="Token sequences that all are anomalous; repeatable.")
-@click.option("--seed", type=int, default=1, help="[1]")
+@click.option("--seed", type=click.IntRange(0, _SEED_MAX), default=1, help="[1]")
 @json_flag("all figures, as one object")
 def anomaly(
     *, events: Events, flags: dict[str, Any], normal: Path | None, anomalous: tuple[Path, ...], seed: int, **asked: Any
@@ -44,15 +49,18 @@ def anomaly(
     """Judge anomaly scores.
 
     Of shop events with labels of fraud (--labels): by kind, how many fraudsters are found at 0.5 % false alarms a
-    shopper-day, and after how many of their events; beside a Markov chain and an isolation forest.
+    shopper-day, and after how many of their events; beside a Markov chain and an isolation forest. A user counts as
+    honest unless an event of theirs is labelled as fraud: what no label speaks of is taken for honest. A fraud head is
+    judged only where the model has left out a part, or a part is asked for.
 
     Of plain token sequences (--normal): a file has a column `sequence` and, of those that are judged, `label`; or a
-    sequence a line, and then all of FILE is normal and all of --anomalous is not.
+    sequence a line, and then all of FILE is normal and all of --anomalous is not. Here --labels has a label a line.
 
     \b
       behaviour-stream evaluate anomaly week.jsonl --labels fraud.jsonl --model shoppers-h64
       behaviour-stream evaluate anomaly labelled.parquet --normal normal.parquet
     """
+    _refuse(events, normal, anomalous, asked)
     if normal is not None:
         plain = bool(anomalous)
         files = [
@@ -60,48 +68,65 @@ def anomaly(
             *(TokenFile(path, True) for path in anomalous),
         ]
         from stream.evaluation import recurrent
+        from stream.evaluation.sequence_figures import How
+        from stream.training.recipe import Recipe
 
-        methods = {"this network": recurrent.method(), **plain_methods(seed)}
-        return evaluate_anomaly(normal, files, methods, as_json=asked["as_json"])
-    if asked["model"] is None:
-        raise click.UsageError("expected --model, of shop events, or --normal, of token sequences")
-    return _fraud(events, flags, asked["model"], seed=seed, as_json=asked["as_json"])
+        network = recurrent.method(Recipe(seed=seed, intent_weight=0.0))
+        methods = {"this network": network, **plain_methods(seed)}
+        return evaluate_anomaly(normal, files, methods, how=How(seed=seed), as_json=asked["as_json"])
+    from stream.evaluation import fraud_words
 
-
-def _fraud(events: Events, flags: dict[str, Any], model: str, *, seed: int, as_json: bool) -> int:
-    from stream import model_file
-    from stream.evaluation import fraud_figures, fraud_words
-    from stream.evaluation.fraud_methods import methods, rows
-    from stream.training import splits
-
-    loaded = model_file.load(model)
-    runs = events.gather(flags).runs
-    honest = ~_labelled_users(runs)
-    calm = honest & splits.held_out(runs.user, _CALM_SHARE, seed=seed)
-    if not calm.any() or calm.all():
-        raise SettingsError("evaluate anomaly: expected users with and without labels of fraud; see --labels")
-    quiet, tested = runs.of_users(calm), runs.of_users(~calm)
-    try:
-        scored = methods(quiet, tested, loaded, seed=seed)
-        found = fraud_figures.evaluate(
-            rows(quiet), {name: s.calm for name, s in scored.items()},
-            rows(tested), {name: s.tested for name, s in scored.items()},
-            fraud_figures.FraudHow(seed=seed),
-        )  # fmt: skip
-    except ValueError as error:
-        raise SettingsError(f"evaluate anomaly: {error}") from None
-    if as_json:
+    found = _fraud(events, flags, asked, seed)
+    if asked["as_json"]:
         click.echo(json.dumps(fraud_words.as_object(found), indent=1))
     else:
         click.echo("\n".join(fraud_words.table(found)))
     return 0
 
 
-def _labelled_users(runs: Any) -> Any:
-    import numpy as np
+def _refuse(events: Events, normal: Path | None, anomalous: tuple[Path, ...], asked: Mapping[str, Any]) -> None:
+    """Raises UsageError for flags that do not go together, or of which one is missing."""
+    if normal is None:
+        if anomalous:
+            raise click.UsageError("--anomalous: expected --normal beside it, token sequences to learn from")
+        if asked["model"] is None:
+            raise click.UsageError("expected --model, of shop events, or --normal, of token sequences")
+        return
+    of_shops = [name for name in ("model", "split_time", "hold_out") if asked[name] is not None]
+    if of_shops:
+        flag = of_shops[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} is of shop events, and excludes --normal, which is of token sequences")
+    if not events.files and not anomalous:
+        raise click.UsageError(
+            "--normal: expected sequences to judge too: FILEs with labels, or FILEs that are normal and --anomalous"
+        )
+    if anomalous and events.labels is not None:
+        raise click.UsageError("--anomalous and --labels exclude each other: all of --anomalous is, and none of FILE")
 
-    starts = np.cumsum(runs.counts) - runs.counts
-    return np.maximum.reduceat(np.asarray(runs.fraud) == 1, starts)
+
+def _fraud(events: Events, flags: dict[str, Any], asked: Mapping[str, Any], seed: int) -> FraudEvaluation:
+    from stream import model_file
+    from stream.evaluation import fraud_figures
+    from stream.evaluation.assembly import Part
+    from stream.evaluation.fraud_methods import Shoppers, methods, rows
+
+    loaded = model_file.load(asked["model"])
+    runs = events.gather(flags).runs
+    part = judged_part(runs, loaded.card, asked["split_time"], asked["hold_out"])
+    if part is None and loaded.model.sizes.fraud:
+        click.echo(
+            "The fraud head is left out: it may have learned these labels; expected --split-time or --hold-out, here "
+            "or in the model's card.",
+            err=True,
+        )
+    since_ms = part.since_ms if part else None
+    shoppers = Shoppers.of(runs, part or Part(), seed=seed, folder=events.temp_dir)
+    scored = methods(shoppers, loaded, seed=seed, fraud_head=part is not None)
+    return fraud_figures.evaluate(
+        rows(shoppers.calm, since_ms), {name: s.calm for name, s in scored.items()},
+        rows(shoppers.tested, since_ms), {name: s.tested for name, s in scored.items()},
+        fraud_figures.FraudHow(seed=seed),
+    )  # fmt: skip
 
 
 def evaluate_anomaly(
@@ -126,15 +151,21 @@ def evaluate_anomaly(
     unlabelled = [str(file.path) for file, read in zip(tested, to_test, strict=True) if read.label is None]
     if unlabelled:
         raise SettingsError(f"{unlabelled[0]}: expected labels, in a column, in a file beside it, or one for all of it")
+    anomalous = sum(int(read.label.sum()) for read in to_test if read.label is not None)
+    sequences = sum(map(len, to_test))
+    if not 0 < anomalous < sequences:
+        raise SettingsError(
+            "evaluate anomaly: expected labels of both kinds, normal and anomalous, to test on, got "
+            f"{anomalous:,} of {sequences:,} anomalous"
+        )
     learned = _normal(training)
-    try:
-        if held_out is None:
-            learned, calm = split(learned, share=_HELD_OUT, seed=how.seed)
-        else:
-            calm = _normal(held_out)
-        found = sequence_figures.evaluate(learned.relearned(), calm, TokenSequences.concat(to_test), methods, how)
-    except ValueError as error:
-        raise SettingsError(f"evaluate anomaly: {error}") from None
+    if held_out is not None:
+        calm = _normal(held_out)
+    elif 0 < round(_HELD_OUT * len(learned)) < len(learned):
+        learned, calm = split(learned, share=_HELD_OUT, seed=how.seed)
+    else:
+        raise SettingsError(f"{training}: expected enough sequences to hold out {_HELD_OUT:g}, got {len(learned)}")
+    found = sequence_figures.evaluate(learned.relearned(), calm, TokenSequences.concat(to_test), methods, how)
     if as_json:
         click.echo(json.dumps(sequence_words.as_object(found), indent=1))
     else:

@@ -14,10 +14,10 @@ from stream.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream.model_file import LoadedModel
-    from stream.training.fit import Task
     from stream.training.gathering import Gathered
     from stream.training.how import How
     from stream.training.runs import Runs
+    from stream.training.task import Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -173,7 +173,7 @@ def asked_task(
 ) -> tuple[Task, dict[str, Any]]:
     """What is to be done, and what of it a card says. The events are read."""
     from stream.scorer import pick_device
-    from stream.training.fit import Start, Task
+    from stream.training.task import Start, Task
 
     how, device = asked_how(asked, start), pick_device(asked["device"])  # what is wrong is said before events are read
     gathered = events.gather(flags)

@@ -17,7 +17,7 @@ from stream.commands.learning_task import Duration, asked_task, task_flags
 from stream.commands.options import json_flag
 
 if TYPE_CHECKING:
-    from stream.training.fit import Task
+    from stream.training.task import Task
     from stream.training.trainer import Moved
     from stream.tuning.judging import Part
     from stream.tuning.search import Search, Tried
@@ -56,8 +56,8 @@ def tune(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, **a
 
     Searched are hidden, layers, cell, learning_rate, weight_decay, next_event_weight (beside that of purchases), lanes,
     updates, steps, average, event_dropout, time_stretch and crop. A trial is judged by the log loss of users who are
-    held out (folds in turn, or one share of many), or of a time (--split-time); it is given up where half of the
-    others were better at the same epoch. Trial 0 is the default, or --recipe.
+    held out (folds in turn, or one share of many), or of a time (--split-time); with --next-event-only, by surprise. It
+    is given up where half of the others were better at the same epoch. Trial 0 is the default, or --recipe.
 
     Keep what you test on away from it, by --before or --hold-out. Killed, the same command goes on: the search is kept
     in OUT.run, and a larger --trials goes on with it too.
@@ -140,6 +140,7 @@ class _Shown:
         self._bar.show(moved.events, min(1.0, moved.events / self._events), f"loss {float(moved.cost.sum()):.4f}")
 
     def tried(self, tried: Sequence[Tried], left: int) -> None:
+        from stream.tuning import words
         from stream.tuning.search import best_of
 
         self._bar.end()
@@ -147,8 +148,8 @@ class _Shown:
         secs_left = left * sum(one.seconds for one in tried) / len(tried)
         given_up = f", given up after {last.epochs} epochs" if last.hopeless else ""
         click.echo(
-            f"trial {last.number}: log loss {last.judged.objective:.4f}{given_up}, {last.seconds:,.0f} s; best "
-            f"{best.judged.objective:.4f} (trial {best.number})"
+            f"trial {last.number}: {words.objective(last)} {last.judged.objective:.4f}{given_up}, "
+            f"{last.seconds:,.0f} s; best {best.judged.objective:.4f} (trial {best.number})"
             + (f"; {left} more, about {_duration(secs_left)} left" if left else ""),
             err=True,
         )

@@ -53,8 +53,14 @@ class Behaviour:
 
 
 def by_pauses(of: Behaviour, pause_ms: int = SESSION_PAUSE_MS) -> Behaviour:
-    """The same events with sessions that end where their user pauses for longer than `pause_ms`."""
-    new = np.append(True, (np.diff(of.user) != 0) | (np.diff(of.time_ms) > pause_ms))[: len(of)]
+    """The same events with sessions that end where their user pauses for longer than `pause_ms`.
+
+    A pause is what comes after the user's latest event so far, so that a late event ends no session.
+    """
+    ranks, time = np.unique(of.time_ms, return_inverse=True)  # times and users together may need more than 64 bits
+    latest_ms = ranks[np.maximum.accumulate(of.user * len(ranks) + time) - of.user * len(ranks)]
+    pause = of.time_ms[1:] - latest_ms[:-1] > pause_ms
+    new = np.append(True, (np.diff(of.user) != 0) | pause)[: len(of)]
     return dataclasses.replace(of, session=np.cumsum(new) - 1)
 
 

@@ -54,10 +54,12 @@ class Ranking:
         y, p, user = y[order], p[order], user[order]
         rung = _rungs(p, threshold)
         rows = np.bincount(rung).astype(np.float64)
+        ends = np.cumsum(np.bincount(rung))
+        highest, lowest = p[np.append(0, ends[:-1])], p[ends - 1]
         return cls(
             yes=_Rows.of(user[y], rung[y]),
             no=_Rows.of(user[~y], rung[~y]),
-            p=np.bincount(rung, p) / rows,
+            p=np.clip(np.bincount(rung, p) / rows, lowest, highest),  # rounding would move it past the threshold
             bins=metrics.equal_mass(rows),
             threshold=threshold,
         )

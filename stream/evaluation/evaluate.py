@@ -79,7 +79,8 @@ def evaluate(
     thresholds = [threshold if threshold is not None else _THRESHOLD if np.isnan(rate) else float(rate)
                   for rate in learned.base_rates]  # fmt: skip
     drafts = [_drafts(rows, k, thresholds[k]) for k in range(len(folds[0].horizons))]
-    say(f"Drawing {rows.users:,} users again, {resamples:,} times.")
+    if rows.users > 1:
+        say(f"Drawing {rows.users:,} users again, {resamples:,} times.")
     samples = bootstrap.over_users(
         [draft.rankings for parts in drafts for draft in parts], rows.users, resamples=resamples
     )

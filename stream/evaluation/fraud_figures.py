@@ -3,8 +3,9 @@
     shopper-day   a user's events of one day (UTC), by the largest score; users with any label have no honest ones
     fraudster     a user with events that are labelled as a kind of fraud; only these events count, in their order
 
-Labels are not used but here. The threshold is set on normal events that are held out, so that at most the stated share
-of shopper-days has an alarm. The bootstrap draws users again; it is the same draw for all methods and kinds.
+Labels are not used but here. The threshold is set on normal events that nothing has learned from, so that at most the
+stated share of shopper-days has an alarm. The bootstrap draws users again; it is the same draw for all methods and
+kinds. Events that are not judged count in no figure; but a user whom a label of theirs tells of is not honest.
 
 A busy day has a larger largest score than a calm one: that is how alarms come about, and how false ones are counted.
 """
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream.errors import SettingsError
 from stream.evaluation.token_sequences import FIRST, Bools, Floats, Ints, TokenSequences, Vocabulary
 from stream.evaluation.weighted_figures import Interval, Ranking, draws, interval, threshold
 from stream.events import ACTIONS
@@ -41,20 +43,23 @@ class ShopRows:
     time_ms: Ints  # [N] event time, epoch ms
     kind: Ints  # [N] place in `kinds` of the fraud that the event is labelled as; NONE: no label
     kinds: tuple[str, ...]
+    judged: Bools  # [N] figures are of these; the others are the past of their users
 
     def __post_init__(self) -> None:
         if not len(self.user) or (np.diff(self.user) < 0).any():
             raise ValueError(f"shop events: expected one user after the other, got {len(self.user)} in another order")
-        if not len(self.user) == len(self.time_ms) == len(self.kind):
-            raise ValueError(
-                f"shop events: expected columns of one length, got {len(self.user)}, {len(self.time_ms)} and "
-                f"{len(self.kind)}"
-            )
+        lengths = [len(column) for column in (self.user, self.time_ms, self.kind, self.judged)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"shop events: expected columns of one length, got {', '.join(map(str, lengths))}")
 
     @property
     def users(self) -> int:
         """U."""
         return int(self.user[-1]) + 1
+
+    def labelled_as(self, code: int) -> Ints:
+        """Places of the judged events of a kind."""
+        return np.flatnonzero(self.judged & (self.kind == code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +79,10 @@ class FraudEvaluation:
     """All of it."""
 
     how: FraudHow
-    events: int
-    users: int
+    events: int  # that are judged
+    users: int  # who have some
     honest_days: int
+    calm_days: int  # of normal events, by which thresholds are set
     thresholds: Mapping[str, float]  # by method
     false_alarms_per_day: Mapping[str, Interval]  # by method: share of honest shopper-days that had an alarm
     found: Sequence[Found]
@@ -87,22 +93,24 @@ def evaluate(
 ) -> FraudEvaluation:
     """Scores by method: `calm` [M] those of `normal`, for the thresholds, `scores` [N] those of `tested`.
 
-    Raises ValueError where there is no fraud in `tested`, or nobody honest.
+    Raises SettingsError where there is no fraud in `tested`, or nobody honest, ValueError for scores of other events.
     """
     days, calm_days = _Days.of(tested), _Days.of(normal)
-    present = [code for code in range(len(tested.kinds)) if (tested.kind == code).any()]
+    present = [code for code in range(len(tested.kinds)) if len(tested.labelled_as(code))]
     honest = np.flatnonzero(days.kind == NONE)
-    if not present or not len(honest) or not (calm_days.kind == NONE).any():
-        raise ValueError(
+    calm_honest = calm_days.kind == NONE
+    if not present or not len(honest) or not calm_honest.any():
+        raise SettingsError(
             f"expected labelled and honest shopper-days, got {len(present)} kinds of fraud, {len(honest):,} honest "
-            f"days to test on and {int((calm_days.kind == NONE).sum()):,} to set a threshold on"
+            f"days to test on and {int(calm_honest.sum()):,} to set a threshold on"
         )
-    weights = list(draws(np.ones(tested.users, np.int64), how.resamples, how.seed))
+    judged_user = np.bincount(tested.user, tested.judged, tested.users) > 0
+    weights = list(draws(judged_user.astype(np.int64), how.resamples, how.seed))
     thresholds: dict[str, float] = {}
     false_alarms: dict[str, Interval] = {}
     found: list[Found] = []
     for method, score in scores.items():
-        calm_highest = calm_days.highest(_checked(calm[method], normal))[calm_days.kind == NONE]
+        calm_highest = calm_days.highest(_checked(calm[method], normal))[calm_honest]
         cut = thresholds[method] = threshold(calm_highest, how.false_alarms_per_day)
         highest = days.highest(_checked(score, tested))
         false_alarms[method] = _share(highest[honest] > cut, days.user[honest], weights)
@@ -119,7 +127,8 @@ def evaluate(
                     roc_auc=_roc_auc(days, code, highest, weights),
                 )
             )
-    return FraudEvaluation(how, len(tested.user), tested.users, len(honest), thresholds, false_alarms, found)
+    counts = int(tested.judged.sum()), int(judged_user.sum()), len(honest), int(calm_honest.sum())
+    return FraudEvaluation(how, *counts, thresholds, false_alarms, found)
 
 
 def actions(action: Ints, user: Ints) -> TokenSequences:
@@ -140,7 +149,7 @@ class _Days:
     @classmethod
     def of(cls, rows: ShopRows) -> _Days:
         labelled_user = np.bincount(rows.user, rows.kind != NONE, rows.users) > 0
-        counts = np.flatnonzero((rows.kind != NONE) | ~labelled_user[rows.user])
+        counts = np.flatnonzero(rows.judged & ((rows.kind != NONE) | ~labelled_user[rows.user]))
         columns = (rows.time_ms[counts] // _DAY_MS, rows.kind[counts], rows.user[counts])
         by_day = np.lexsort(columns)
         day, kind, user = (column[by_day] for column in columns)
@@ -155,7 +164,7 @@ class _Days:
 
 def _until_found(rows: ShopRows, code: int, alarm: Bools) -> tuple[Ints, Floats]:
     """Of P fraudsters of a kind: user [P]; their labelled events up to and with the first alarm [P], NaN: none."""
-    places = np.flatnonzero(rows.kind == code)
+    places = rows.labelled_as(code)
     user, starts, counts = np.unique(rows.user[places], return_index=True, return_counts=True)
     nth = np.arange(len(places)) - np.repeat(starts, counts) + 1.0
     first = np.minimum.reduceat(np.where(alarm[places], nth, np.inf), starts)

@@ -14,8 +14,8 @@ def table(of: FraudEvaluation) -> Iterator[str]:
     """Lines of at most 110 columns, but for long words."""
     yield f"{of.events:,} events of {of.users:,} users, {of.honest_days:,} honest shopper-days."
     yield (
-        f"Thresholds: at most {100 * of.how.false_alarms_per_day:g} % of shopper-days in held-out normal traffic have "
-        "an alarm. In brackets: 95 %, by users."
+        f"Thresholds: at most {100 * of.how.false_alarms_per_day:g} % of {of.calm_days:,} held-out normal shopper-days "
+        "have an alarm. In brackets: 95 %, by users."
     )
     for method, alarms in of.false_alarms_per_day.items():
         yield ""
@@ -36,6 +36,7 @@ def as_object(of: FraudEvaluation) -> dict[str, Any]:
         "rows": of.events,
         "users": of.users,
         "honest_days": of.honest_days,
+        "calm_days": of.calm_days,
         "how": of.how._asdict(),
         "methods": {
             method: {

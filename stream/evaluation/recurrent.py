@@ -16,10 +16,11 @@ from stream.evaluation.token_sequences import Ints, TokenSequences
 from stream.features import ACTION
 from stream.model import BehaviourModel, Sizes
 from stream.rows import RAW_EVENT
-from stream.training.fit import Fitted, Task, fit
+from stream.training.fit import Fitted, fit
 from stream.training.lessons import Plan, lessons
 from stream.training.recipe import Recipe
 from stream.training.runs import Runs
+from stream.training.task import Task
 from stream.training.watching import Nobody, Watcher
 
 _CODES = 256  # of an action

@@ -54,11 +54,6 @@ class ScoredEvents:
         """[N] of the training events those that are scored elsewhere: a purchase is an event of the past only."""
         return self.training & ~np.isin(self.raw["action"], NOT_SCORED)
 
-    def take(self, chosen: Bools) -> ScoredEvents:
-        """The events where `chosen` [N] is true."""
-        columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "horizons"}
-        return ScoredEvents(horizons=self.horizons, **{name: column[chosen] for name, column in columns.items()})
-
 
 def behaviour(of: ScoredEvents) -> Behaviour:
     """The events as the running features read them."""

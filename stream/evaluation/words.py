@@ -113,9 +113,10 @@ def number(of: float, *, sign: bool = False) -> str:
     return f"{of:{plus}.2f}" if abs(of) >= 10 else f"{of:{plus}.3f}" if abs(of) >= 0.1 else f"{of:{plus}.4f}"
 
 
-def as_object(of: Evaluation) -> dict[str, Any]:
-    """For programs. What is not defined is null, and beside it stands why."""
+def as_object(of: Evaluation, judged: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """For programs. What is not defined is null, and beside it stands why. `judged` says first what was judged."""
     return {
+        **(judged or {}),
         "rows": of.rows,
         "users": of.users,
         "resamples": of.resamples,

@@ -1,4 +1,4 @@
-"""The purchase intent that a service published, put beside the events of runs: what subscribers saw is judged.
+"""The purchase intent that a service published, put beside the events of runs: what subscribers keep is judged.
 
 An event is known by its user and its id; one whose id comes several times, by the order in which it was applied.
 """
@@ -37,7 +37,7 @@ class _Score(NamedTuple):
 
 @dataclass(slots=True)
 class Intents:
-    """Records of the topic, as they come: the last of each score's id counts, as it does for who keeps the latest."""
+    """Records of the topic, as they come: the first of each score's id counts, which subscribers are told to keep."""
 
     model: LoadedModel  # whose scores are wanted
     others: int = 0  # records by another model, or that are no scores
@@ -57,6 +57,8 @@ class Intents:
                 continue
             if score.model_hash != self.model.hash or score.purchase_intent.keys() != set(horizons):
                 self.others += 1
+                continue
+            if score.id in self._scores:
                 continue
             self._scores[score.id] = _Score(
                 xxh3_64_intdigest(score.user_id.encode()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,9 +12,7 @@ from torch import Tensor
 
 from stream.features import FEATURES_FORMAT
 from stream.training.runs import COLUMNS, Runs
-
-if TYPE_CHECKING:
-    from stream.training.fit import Task
+from stream.training.task import Task
 
 _HEX = 16
 

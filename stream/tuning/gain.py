@@ -12,7 +12,7 @@ _CELLS = 1 << 21  # weights that are held at once: 16 MB
 
 
 class Gain(msgspec.Struct, frozen=True):
-    """Difference of the mean log loss over horizons, in nats; below 0 the best is better. 95 % interval over users."""
+    """Difference of the objective, in nats; below 0 the best is better. 95 % interval over users."""
 
     low: float
     mid: float
@@ -20,7 +20,7 @@ class Gain(msgspec.Struct, frozen=True):
 
 
 def gain(default: Doubles, best: Doubles, rows: Doubles) -> Gain | None:
-    """Of two trials' losses [U, K] on the same rows [U, K]; None where no horizon has any.
+    """Of two trials' losses [U, C] on the same rows [U, C], by `judging.user_losses`; None where there is no row.
 
     The best was chosen as such on these very users: on others it will gain less.
     """
@@ -43,7 +43,7 @@ def gain(default: Doubles, best: Doubles, rows: Doubles) -> Gain | None:
 
 
 def _mean(nats: Doubles, rows: Doubles) -> Doubles:
-    """[B] the mean over horizons of the mean over rows, of sums [B, K]."""
+    """[B] the mean over columns of the mean over rows, of sums [B, C]."""
     some = rows > 0
     each = np.where(some, nats / np.maximum(rows, 1), 0.0)
     return np.asarray(each.sum(axis=1) / np.maximum(some.sum(axis=1), 1))

@@ -16,10 +16,10 @@ from stream.scorer import Scores
 from stream.training import judging, splits
 from stream.training.calibration import Calibration
 from stream.training.candidates import parted
-from stream.training.fit import Task
 from stream.training.reading import moment
 from stream.training.recipe import Recipe
 from stream.training.runs import Bools
+from stream.training.task import Task
 from stream.training.trainer import Material
 
 Doubles = NDArray[np.float64]
@@ -42,10 +42,11 @@ class Head(msgspec.Struct, frozen=True):
 class Judged(msgspec.Struct, frozen=True):
     """An epoch, or a trial at its best one."""
 
-    objective: float  # the mean log loss of the heads; of a model that learns what comes next alone: its nats
+    objective: float  # mean log loss of the heads; surprise where none learns, or where none has both classes
     heads: dict[str, Head]  # by horizon, and fraud; those of which both classes came
     nats: float  # surprise of what came next
     cost: tuple[float, ...]  # of each of `loss.PARTS`, by which an epoch is chosen
+    by_heads: bool = True  # whether the objective is a log loss of heads; else it is surprise
 
 
 def by_users(task: Task) -> list[Part]:
@@ -91,43 +92,66 @@ def judge(scores: Sequence[Scores], parts: Sequence[Part], recipe: Recipe, names
     """Of the scores of what each part holds out, all together; `names` of the horizons."""
     heads = {}
     for place, name in enumerate((*names, "fraud")):
-        p, told = zip(
-            *(_head(s, part.held, place, len(names)) for s, part in zip(scores, parts, strict=True)), strict=True
+        of_parts = [_head(s, part.held, place, len(names)) for s, part in zip(scores, parts, strict=True)]
+        found = evaluation.figures(
+            np.concatenate([head.p[head.known] for head in of_parts]),
+            np.concatenate([head.told[head.known] for head in of_parts]),
         )
-        found = evaluation.figures(np.concatenate(p), np.concatenate(told))
         if not np.isnan(found.auc):
             heads[name] = Head(round(found.auc, 5), round(found.log_loss, 6))
     nats = np.concatenate([evaluation.surprise(s, part.held.targets) for s, part in zip(scores, parts, strict=True)])
     costs = [judging.cost(s, part.held.targets, recipe) for s, part in zip(scores, parts, strict=True)]
-    learns_heads = recipe.intent_weight > 0 and heads
+    by_heads = recipe.intent_weight > 0 and bool(heads)
     surprise = float(nats.mean())
     return Judged(
-        objective=float(np.mean([head.log_loss for head in heads.values()])) if learns_heads else surprise,
+        objective=float(np.mean([head.log_loss for head in heads.values()])) if by_heads else surprise,
         heads=heads,
         nats=round(surprise, 5),
         cost=tuple((np.sum(costs, axis=0) / max(1, len(nats))).tolist()),
+        by_heads=by_heads,
     )
 
 
-def user_losses(scores: Sequence[Scores], parts: Sequence[Part]) -> tuple[Doubles, Doubles]:
-    """(nats, rows): sums [U, K] over each held-out user's rows of each horizon, for a bootstrap over users."""
+def user_losses(
+    scores: Sequence[Scores], parts: Sequence[Part], judged: Judged, names: Sequence[str]
+) -> tuple[Doubles, Doubles]:
+    """(nats, rows): sums [U, C] over each held-out user's rows, for a bootstrap over users of what was judged.
+
+    The objective is the mean over C columns of the mean over rows: of the heads of `judged`, or of surprise alone.
+    """
+    places = [place for place, name in enumerate((*names, "fraud")) if name in judged.heads]
     losses, rows = [], []
     for s, part in zip(scores, parts, strict=True):
-        runs, told = part.held.runs, part.held.targets
-        judged = evaluation.judged(runs, told)
-        nats = np.where(judged, evaluation.nats(s.intent, told.bought), 0.0)
-        starts = np.cumsum(runs.counts) - runs.counts
+        held = part.held
+        heads = [_head(s, held, place, len(names)) for place in places] if judged.by_heads else []
+        columns = [(evaluation.nats(head.p, head.told), head.known) for head in heads] or [_surprise(s, held)]
+        starts = np.cumsum(held.runs.counts) - held.runs.counts
+        nats = np.stack([np.where(known, nats, 0.0) for nats, known in columns], axis=1)
+        known = np.stack([known for _, known in columns], axis=1)
         losses.append(np.add.reduceat(nats, starts, axis=0))
-        rows.append(np.add.reduceat(judged.astype(np.float64), starts, axis=0))
+        rows.append(np.add.reduceat(known, starts, axis=0, dtype=np.float64))
     return np.concatenate(losses), np.concatenate(rows)
 
 
-def _head(of: Scores, held: Material, place: int, horizons: int) -> tuple[NDArray[np.float32], Bools]:
-    """(p, what came) of the rows of one head that are judged."""
+class _Head(NamedTuple):
+    """What one head said of N events."""
+
+    p: NDArray[np.float32]  # [N]
+    told: Bools  # [N] what came
+    known: Bools  # [N] the rows that are judged
+
+
+def _head(of: Scores, held: Material, place: int, horizons: int) -> _Head:
     told = held.targets
     if place < horizons:
-        rows = evaluation.judged(held.runs, told)[:, place]
-        return of.intent[rows, place], told.bought[rows, place]
+        return _Head(of.intent[:, place], told.bought[:, place], evaluation.judged(held.runs, told)[:, place])
     if of.fraud is None or told.fraud is None or told.fraud_known is None:
-        return np.empty(0, np.float32), np.empty(0, np.bool_)
-    return of.fraud[told.fraud_known], told.fraud[told.fraud_known]
+        nothing = np.zeros(len(held.runs), np.bool_)
+        return _Head(nothing.astype(np.float32), nothing, nothing)
+    return _Head(of.fraud, told.fraud, told.fraud_known)
+
+
+def _surprise(of: Scores, held: Material) -> tuple[Doubles, Bools]:
+    """[N] nats of what came next, and whether the event is judged by them."""
+    normal = held.targets.normal
+    return of.surprise.sum(axis=1, dtype=np.float64), np.ones(len(held.runs), np.bool_) if normal is None else normal

@@ -18,10 +18,10 @@ import torch
 from stream.model import Sizes
 from stream.scorer import Scores
 from stream.training.candidates import Candidate, Epochs
-from stream.training.fit import Task
 from stream.training.how import How
 from stream.training.keeping import Folder
 from stream.training.recipe import Recipe
+from stream.training.task import Task
 from stream.training.trainer import Moved, reproducible
 from stream.tuning.journal import Journal
 from stream.tuning.judging import Doubles, Judged, Part, calibrated, judge, user_losses
@@ -122,7 +122,7 @@ class Search:
                     best = judged, scores
                 hopeless = self._journal.is_hopeless(trial, epoch, judged.objective)
         assert best is not None
-        self._keep(trial.number, best[1])
+        self._keep(trial.number, *best)
         tried = Tried(
             number=trial.number,
             hopeless=hopeless,
@@ -135,8 +135,8 @@ class Search:
         )
         self._journal.finish(trial, msgspec.to_builtins(tried), best[0].objective, hopeless=hopeless)
 
-    def _keep(self, number: int, scores: Sequence[Scores]) -> None:
-        nats, rows = user_losses(scores, self._parts)
+    def _keep(self, number: int, judged: Judged, scores: Sequence[Scores]) -> None:
+        nats, rows = user_losses(scores, self._parts, judged, self.base.sizes.horizons)
         self._keeping.save(f"trial-{number}", {"nats": torch.from_numpy(nats), "rows": torch.from_numpy(rows)})
 
 

@@ -16,9 +16,10 @@ from stream.evaluation.scored import behaviour_of
 from stream.evaluation.weighted_figures import Ranking, draws, interval
 from stream.model import Sizes
 from stream.training import scoring
-from stream.training.fit import Task, fit
+from stream.training.fit import fit
 from stream.training.how import HIDDEN
 from stream.training.recipe import Recipe
+from stream.training.task import Task
 from tests.accuracy import sets
 
 Doubles = NDArray[np.float64]

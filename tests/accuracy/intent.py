@@ -11,9 +11,10 @@ from stream.evaluation import words
 from stream.evaluation.assembly import scored_events
 from stream.evaluation.evaluate import evaluate
 from stream.model import Sizes
-from stream.training.fit import Task, fit
+from stream.training.fit import fit
 from stream.training.how import HIDDEN
 from stream.training.recipe import Recipe
+from stream.training.task import Task
 from tests.accuracy.sets import IntentSet
 
 

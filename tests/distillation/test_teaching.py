@@ -17,7 +17,7 @@ from stream.model_file import LoadedModel
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import scoring
-from stream.training.fit import Task, fit
+from stream.training.fit import fit
 from stream.training.keeping import Folder, State
 from stream.training.lessons import Plan, lessons
 from stream.training.loss import Loss
@@ -25,6 +25,7 @@ from stream.training.loss import loss as loss_of_labels
 from stream.training.recipe import Recipe
 from stream.training.runs import Bools, Runs
 from stream.training.targets import targets
+from stream.training.task import Task
 from tests.models import model_in
 from tests.shop import CPU
 from tests.training.shops import DAY_MS, START_MS, gathered

@@ -54,6 +54,15 @@ def test_joining_rows_into_fewer_rungs_moves_figures_far_less_than_their_interva
     np.testing.assert_allclose(joined["precision"][0], exact["precision"])  # the threshold parts no rung
 
 
+def test_many_rows_of_one_score_have_that_score_so_that_it_reaches_a_threshold_of_the_same() -> None:
+    for rows in range(2, 200):
+        score = 1 / rows
+        y = np.arange(rows) == 0
+        ranking = Ranking.of(y, np.full(rows, score), np.arange(rows), score)
+        assert ranking.p.tolist() == [score]
+        assert ranking.figures(np.ones((1, rows)))["recall"].tolist() == [1.0]
+
+
 def test_the_interval_holds_the_figure_and_narrows_with_more_users() -> None:
     y, p, user = some_rows()
     auc = float(metrics.roc_auc(metrics.ladder(y, p)))

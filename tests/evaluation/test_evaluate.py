@@ -120,9 +120,8 @@ def test_nothing_to_evaluate_is_an_error_in_words() -> None:
         SettingsError, match=rf"expected events in the part that is evaluated, got none among {len(of)}"
     ):
         evaluate([dataclasses.replace(of, evaluated=np.zeros(len(of), bool))])
-    empty = of.take(np.zeros(len(of), bool))
     with pytest.raises(SettingsError, match="got none among 0 events"):
-        evaluate([empty])
+        evaluate([shop(0)])
 
 
 def test_of_one_user_there_are_figures_without_intervals() -> None:
@@ -131,7 +130,9 @@ def test_of_one_user_there_are_figures_without_intervals() -> None:
     bought = of.bought.copy()
     mine = np.flatnonzero(of.evaluated & (of.user == buyer))
     bought[mine[0]] = False
-    one = quick(dataclasses.replace(of, evaluated=of.evaluated & (of.user == buyer), bought=bought))
+    said: list[str] = []
+    one = quick(dataclasses.replace(of, evaluated=of.evaluated & (of.user == buyer), bought=bought), say=said.append)
+    assert not any(line.startswith("Drawing") for line in said)
     auc = one.horizons[0].whole.scorers[MODEL]["auc"]
     assert auc.interval is None
     assert 0 <= auc.value <= 1
@@ -166,6 +167,7 @@ def test_more_events_than_the_limit_are_drawn_by_user_and_it_is_said(monkeypatch
 def test_the_object_has_what_programs_look_for(found: Evaluation) -> None:
     made = json.loads(json.dumps(words.as_object(found), allow_nan=False))
     assert made["rows"] == found.rows
+    assert words.as_object(found, {"model": "mine"}) == {"model": "mine", **words.as_object(found)}
     for of in made["horizons"].values():
         whole = {"auc", "pr_auc", "log_loss", "base_log_loss", "ece", "brier", "f1", "lift_1", "rows", "threshold"}
         assert whole <= of.keys()

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from stream.errors import SettingsError
 from stream.evaluation import fraud_words, markov
 from stream.evaluation.fraud_figures import NONE, Found, FraudEvaluation, FraudHow, ShopRows, actions, evaluate
 from stream.events import ACTIONS
@@ -16,10 +17,10 @@ KINDS = ("scraper", "take-over", "ring")
 HOW = FraudHow(false_alarms_per_day=0.01, resamples=50)
 
 
-def rows(*events: tuple[int, float, int]) -> ShopRows:
-    """(user, day, kind) of each event."""
-    user, day, kind = zip(*events, strict=True)
-    return ShopRows(np.array(user), (np.array(day) * DAY_MS).astype(np.int64), np.array(kind), KINDS)
+def rows(*events: tuple[int, float, int], since: float = 0) -> ShopRows:
+    """(user, day, kind) of each event; judged from a day on."""
+    user, day, kind = (np.array(column) for column in zip(*events, strict=True))
+    return ShopRows(user, (day * DAY_MS).astype(np.int64), kind, KINDS, day >= since)
 
 
 # Normal traffic to set thresholds on: 100 users, a day each, scores 0 to 99; one of 100 may have an alarm: above 98
@@ -81,15 +82,43 @@ def test_each_kind_is_set_against_honest_days_alone() -> None:
     assert of_kind(found, "take-over").roc_auc.mid == 1
 
 
+def test_events_that_are_not_judged_count_in_no_figure() -> None:
+    before = [(50, 0.1, 0), (51, 0.1, NONE), (52, 0.1, 1)]
+    judged = [(51, 1.1, NONE), (52, 1.1, 1), (52, 1.2, 1), (53, 1.1, NONE)]
+    found = evaluated(rows(*sorted(before + judged), since=1), [99, 99, 5, 99, 1, 99, 99])
+    assert (found.events, found.users, found.honest_days) == (4, 3, 2)
+    assert found.false_alarms_per_day["model"].mid == 0.5
+    (kind,) = found.found  # the scraper was there before
+    assert (kind.kind, kind.fraudsters, kind.events_until_found) == ("take-over", 1, 2)
+    (half,) = evaluate(
+        rows(*((user, user / 100, NONE) for user in range(100)), since=0.5), {"model": CALM_SCORES[::-1]},
+        rows(*HONEST, (50, 0.1, 0)), {"model": np.array([*HONEST_SCORES, 99])}, HOW,
+    ).thresholds.values()  # fmt: skip
+    assert half == 49  # of the judged ones, 0 to 49, none may have an alarm
+
+
+def test_who_was_labelled_before_the_judged_part_is_not_honest_in_it() -> None:
+    found = evaluated(rows(*HONEST, (50, 0.1, 1), (50, 1.1, NONE), (51, 1.1, 0), since=0.5), [*HONEST_SCORES, 5, 99, 9])
+    assert found.honest_days == 50
+    assert [kind.kind for kind in found.found] == ["scraper"]
+
+
 def test_without_fraud_or_without_honest_shoppers_there_is_nothing_to_judge() -> None:
-    with pytest.raises(ValueError, match="got 0 kinds of fraud, 50 honest days to test on and 100 to set a threshold"):
+    with pytest.raises(
+        SettingsError, match="got 0 kinds of fraud, 50 honest days to test on and 100 to set a threshold"
+    ):
         evaluated(rows(*HONEST), HONEST_SCORES)
-    with pytest.raises(ValueError, match="got 1 kinds of fraud, 0 honest days to test on and 100"):
+    with pytest.raises(SettingsError, match="got 1 kinds of fraud, 0 honest days to test on and 100"):
         evaluated(rows((0, 0.1, 0)), [1])
+    with pytest.raises(SettingsError, match="got 0 kinds of fraud, 0 honest days to test on and 100"):
+        evaluated(rows((0, 0.1, 0), since=1), [1])
+    # What is no fault of whoever asks
     with pytest.raises(ValueError, match=r"expected a number for each of 51 events, got \(2,\) or NaN"):
         evaluated(rows(*HONEST, (50, 0.1, 0)), [1, 2])
     with pytest.raises(ValueError, match="expected one user after the other"):
         rows((1, 0.1, 0), (0, 0.1, 0))
+    with pytest.raises(ValueError, match="expected columns of one length, got 2, 2, 2, 1"):
+        ShopRows(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64), KINDS, np.ones(1, np.bool_))
 
 
 def test_the_actions_of_users_are_sequences_for_a_chain() -> None:
@@ -105,9 +134,10 @@ def test_the_table_and_the_object_say_the_same() -> None:
     found = evaluated(rows(*HONEST, (50, 0.1, 0), (51, 0.1, 1)), [*HONEST_SCORES, 99, 3])
     lines = list(fraud_words.table(found))
     assert max(map(len, lines)) <= 110
+    assert lines[1].startswith("Thresholds: at most 1 % of 100 held-out normal shopper-days have an alarm.")
     assert "model: alarms in 2 % [" in "\n".join(lines)
     assert next(line for line in lines if "scraper" in line).split()[:3] == ["scraper", "1", "100"]
     made = json.loads(json.dumps(fraud_words.as_object(found), allow_nan=False))
     assert made["methods"]["model"]["kinds"]["scraper"]["found"]["mid"] == 1
     assert made["methods"]["model"]["kinds"]["take-over"]["events_until_found"] is None
-    assert made["rows"] == 52
+    assert (made["rows"], made["honest_days"], made["calm_days"]) == (52, 50, 100)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.evaluation.behaviour import NONE
-from stream.evaluation.scored import behaviour
+from stream.evaluation.scored import behaviour, behaviour_of
 from tests.evaluation.shop import HOUR_MS, PURCHASE, REFUND, START_MS, VIEW, raw_events, shop
 
 
@@ -50,10 +50,6 @@ def test_codes_of_behaviour_are_dense_and_a_session_is_one_users() -> None:
 
 
 def test_where_no_session_is_named_pauses_part_them() -> None:
-    of = shop(1)
-    chosen = np.zeros(len(of), bool)
-    chosen[:3] = True
-    of = dataclasses.replace(of.take(chosen), session=np.zeros(3, np.uint64))
     times = START_MS + np.array([0, HOUR_MS // 4, 2 * HOUR_MS])
-    of = dataclasses.replace(of, raw=raw_events(times, np.full(3, VIEW)))
-    assert behaviour(of).session.tolist() == [0, 0, 1]
+    raw = raw_events(times, np.full(3, VIEW))
+    assert behaviour_of(raw, np.zeros(3, np.int64), np.zeros(3, np.uint64)).session.tolist() == [0, 0, 1]

@@ -73,11 +73,11 @@ def test_each_event_has_its_own_score_and_one_that_was_sent_twice_has_two(model:
     assert by_user("u2", found) == [0.02]
 
 
-def test_of_a_score_that_came_again_the_last_counts(model: LoadedModel) -> None:
+def test_of_a_score_that_came_again_the_first_counts_as_for_subscribers(model: LoadedModel) -> None:
     again = record(model, 2, SENT[2], 1, 0.9)
     found = intents(model, [*published(model), again])
     assert len(found) == 5
-    assert by_user("u2", found.of(RUNS)) == [0.9]
+    assert by_user("u2", found.of(RUNS)) == [0.02]
 
 
 def test_what_was_not_published_is_not_known(model: LoadedModel) -> None:

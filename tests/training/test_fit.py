@@ -16,12 +16,13 @@ from stream import anomaly
 from stream.errors import SettingsError
 from stream.model import Sizes
 from stream.training import calibration, scoring
-from stream.training.fit import Fitted, Start, Task, fit
+from stream.training.fit import Fitted, fit
 from stream.training.fraud_labels import NO, UNKNOWN
 from stream.training.groups import GROUPS
 from stream.training.keeping import Folder, State
 from stream.training.recipe import Recipe
 from stream.training.targets import targets
+from stream.training.task import Start, Task
 from tests.shop import STATISTICS, small_model
 from tests.training.shops import DAY_MS, MINUTE_MS, runs_of, simulated
 

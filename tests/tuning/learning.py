@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 
 from stream.model import Sizes
-from stream.training.fit import Task
 from stream.training.recipe import Recipe
 from stream.training.runs import Runs
+from stream.training.task import Task
 from tests.training.shops import HOUR_MS, MINUTE_MS, runs_of
 
 SIZES = Sizes(hidden=4)

@@ -13,7 +13,7 @@ from stream.scorer import Scores
 from stream.training import judging, scoring
 from stream.training.trainer import new_model
 from stream.tuning.gain import gain
-from stream.tuning.judging import Part, by_time, by_users, calibrated, judge, user_losses
+from stream.tuning.judging import Judged, Part, by_time, by_users, calibrated, judge, user_losses
 from tests.training.shops import HOUR_MS, START_MS
 from tests.tuning.learning import RECIPE, SIZES, runs, task
 
@@ -22,6 +22,13 @@ SPLIT_MS = START_MS + 20 * HOUR_MS
 
 def scores_of(part: Part) -> Scores:
     return scoring.score(new_model(SIZES, part.learns.targets, seed=1), part.held.statistics, part.held.runs)
+
+
+def mean_of_columns(parts: list[Part], judged: Judged) -> list[float]:
+    """[C] of what `user_losses` says: their mean is the objective."""
+    nats, rows = user_losses([scores_of(part) for part in parts], parts, judged, SIZES.horizons)
+    means: list[float] = (nats.sum(axis=0) / rows.sum(axis=0)).tolist()
+    return means
 
 
 def test_every_user_is_held_out_once_and_learned_from_elsewhere() -> None:
@@ -72,7 +79,7 @@ def test_the_objective_is_the_mean_log_loss_of_the_horizons() -> None:
     judged = judge(scores, parts, RECIPE, SIZES.horizons)
     assert judged.heads.keys() == {"30m", "24h", "session"}
     assert judged.objective == pytest.approx(np.mean([head.log_loss for head in judged.heads.values()]), abs=1e-6)
-    nats, rows = user_losses(scores, parts)
+    nats, rows = user_losses(scores, parts, judged, SIZES.horizons)
     means = nats.sum(axis=0) / rows.sum(axis=0)
     assert means.tolist() == pytest.approx([head.log_loss for head in judged.heads.values()], abs=1e-5)
     assert len(nats) == len(runs().counts)
@@ -83,6 +90,49 @@ def test_where_what_comes_next_alone_is_learned_its_nats_are_the_objective() -> 
     alone = msgspec.structs.replace(RECIPE, intent_weight=0.0)
     judged = judge([scores_of(part) for part in parts], parts, alone, SIZES.horizons)
     assert judged.objective == pytest.approx(judged.nats, abs=1e-5) and judged.nats > 1
+    assert mean_of_columns(parts, judged) == [pytest.approx(judged.objective)]
+
+
+def test_where_no_head_has_both_classes_surprise_is_the_objective_and_what_users_cost() -> None:
+    parts = by_users(task())
+    for part in parts:
+        part.held.targets.bought[:] = False
+    judged = judge([scores_of(part) for part in parts], parts, RECIPE, SIZES.horizons)
+    assert not judged.heads and not judged.by_heads
+    assert mean_of_columns(parts, judged) == [pytest.approx(judged.objective)]
+
+
+def test_by_time_users_cost_what_came_from_then_on() -> None:
+    parts = by_time(task(), SPLIT_MS)
+    alone = msgspec.structs.replace(RECIPE, intent_weight=0.0)
+    judged = judge([scores_of(part) for part in parts], parts, alone, SIZES.horizons)
+    assert mean_of_columns(parts, judged) == [pytest.approx(judged.objective)]
+
+
+def test_a_head_of_one_class_is_no_part_of_the_objective_nor_of_what_users_cost() -> None:
+    parts = by_users(task())
+    for part in parts:
+        part.held.targets.bought[:, 1] = False
+    judged = judge([scores_of(part) for part in parts], parts, RECIPE, SIZES.horizons)
+    assert list(judged.heads) == ["30m", "session"]
+    columns = mean_of_columns(parts, judged)
+    assert len(columns) == 2 and np.mean(columns) == pytest.approx(judged.objective, abs=1e-5)
+
+
+def test_a_fraud_head_that_is_judged_is_a_part_of_what_users_cost() -> None:
+    sizes = msgspec.structs.replace(SIZES, fraud=True)
+    told = replace(runs(), fraud=(np.arange(len(runs())) % 3 == 0).astype(np.int8))
+    parts = by_users(replace(task(), runs=told, sizes=sizes))
+    scores = [
+        scoring.score(new_model(sizes, part.learns.targets, seed=1), part.held.statistics, part.held.runs)
+        for part in parts
+    ]
+    judged = judge(scores, parts, RECIPE, sizes.horizons)
+    assert list(judged.heads) == ["30m", "24h", "session", "fraud"]
+    nats, rows = user_losses(scores, parts, judged, sizes.horizons)
+    columns = nats.sum(axis=0) / rows.sum(axis=0)
+    assert columns.tolist() == pytest.approx([head.log_loss for head in judged.heads.values()], abs=1e-5)
+    assert columns.mean() == pytest.approx(judged.objective, abs=1e-5)
 
 
 def test_a_gain_is_the_difference_of_the_mean_losses_with_an_interval_around_it() -> None:

@@ -78,12 +78,28 @@ def test_it_ends_with_a_table_and_writes_what_train_takes(
     assert lines[-1] == f"wrote {best}: `train --recipe {best}` takes it"
 
     out = tmp_path / "shop"
-    assert cli.run(["train", *SHOP, "--recipe", str(best), "--hold-out", "1/4", "--out", str(out)]) == 0
+    enough = ["--users", "120"]  # of whom some are to be judged by
+    assert cli.run(["train", *SHOP, *enough, "--recipe", str(best), "--hold-out", "1/4", "--out", str(out)]) == 0
     card = model_file.load(f"{out}.safetensors").card
     said = json.loads(best.read_text())
     assert card.sizes.hidden == said["sizes"]["hidden"]
     assert card.made["recipe"]["learning_rate"] == said["made"]["recipe"]["learning_rate"]
     assert said["made"]["tuned"]["trials"] == 2
+
+
+def test_of_what_comes_next_alone_surprise_is_told_and_its_gain(
+    tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = tmp_path / "best.json"
+    assert cli.run(command(best, recipe, "--trials", "5", "--next-event-only")) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0].split() == ["trial", "surprise,", "nats", "epochs", "seconds"]
+    assert "log loss" not in printed.out + printed.err
+    said = json.loads(best.read_text())["made"]["tuned"]
+    trials = {int(line.split()[0]): float(line.split()[1]) for line in lines[1:] if line[:5].strip().isdigit()}
+    assert said["trial"] and said["gain"]["mid"] == pytest.approx(trials[said["trial"]] - trials[0], abs=2e-4)
+    assert f"less the default: surprise, nats {said['gain']['mid']:+.4f}" in " ".join(lines)
 
 
 def test_out_of_time_before_a_trial_is_over_it_says_so_and_writes_nothing(
