@@ -108,11 +108,11 @@ def _search(events: Events, flags: dict[str, Any], out: Path, asked: dict[str, A
     knobs = chosen(asked["only"])
     Journal.needed()
     folder = out.with_name(f"{out.name}.run")
-    if asked["anew"]:
-        Journal.clear(folder)
-        Folder(folder).clear()
     task, _ = asked_task(events, flags, asked)
     parts, judged_by = _parts(task, asked["split_time"])
+    if asked["anew"]:  # only now: a slip of the pen costs no hours
+        Journal.clear(folder)
+        Folder(folder).clear()
     return Search(task, parts, knobs, folder, judged_by)
 
 

@@ -112,7 +112,7 @@ def _forest(of: Shoppers, seed: int) -> Scored:
     features, learned = _Features.of(of), np.zeros(len(of.learning), np.bool_)
     learned[np.random.default_rng(seed).permutation(len(learned))[:_FOREST_ROWS]] = True
     normal = np.concatenate([x[learned[where]] for where, x in features.blocks(of.learning)])
-    score = isolation._fitted(normal, seed)
+    score = isolation.fitted(normal, seed)
 
     def scores(runs: Runs) -> Floats:
         return np.concatenate([score(x) for _, x in features.blocks(runs)])

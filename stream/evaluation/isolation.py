@@ -33,7 +33,7 @@ def forest(normal: Floats, scored: Floats, *, seed: int) -> Floats:
     For shop events: a row per event with the running features of its user. NaN, "there is nothing that it could be
     of", is a value of its own, below all others of its column, with a column beside it that says so.
     """
-    return _fitted(normal, seed)(scored)
+    return fitted(normal, seed)(scored)
 
 
 def sequences(*, seed: int = 1) -> Learn:
@@ -41,7 +41,7 @@ def sequences(*, seed: int = 1) -> Learn:
 
     def fit(normal: TokenSequences) -> Callable[[TokenSequences], Scores]:
         features = RunningFeatures.of(normal)
-        score = _fitted(features.but_its_own(normal).at_end(normal), seed)
+        score = fitted(features.but_its_own(normal).at_end(normal), seed)
         return lambda of: score(features.at_end(of))
 
     return fit
@@ -52,7 +52,7 @@ def running(*, seed: int = 1) -> Learn:
 
     def fit(normal: TokenSequences) -> Callable[[TokenSequences], Scores]:
         features = RunningFeatures.of(normal)
-        score = _fitted(_drawn(features.but_its_own(normal), normal, seed), seed)
+        score = fitted(_drawn(features.but_its_own(normal), normal, seed), seed)
         return lambda of: TokenScores(np.concatenate([score(features.at_tokens(part)) for part in features.parts(of)]))
 
     return fit
@@ -140,7 +140,7 @@ def _so_far(flag: Floats, of: TokenSequences) -> Floats:
     return total - np.repeat((total - flag)[of.starts], of.counts)
 
 
-def _fitted(normal: Floats, seed: int) -> Callable[[Floats], Floats]:
+def fitted(normal: Floats, seed: int) -> Callable[[Floats], Floats]:
     try:
         from sklearn.ensemble import IsolationForest
     except ImportError:

@@ -150,7 +150,7 @@ def test_the_forest_learns_once_from_few_rows_and_scores_some_users_at_a_time(mo
     of = of._replace(tested=tested)  # a block without a session is not one with pauses for sessions
     learned: list[int] = []
     scored_at_once: list[int] = []
-    fitted = isolation._fitted
+    fitted = isolation.fitted
 
     def watched(normal: Floats, seed: int) -> Any:
         learned.append(len(normal))
@@ -162,7 +162,7 @@ def test_the_forest_learns_once_from_few_rows_and_scores_some_users_at_a_time(mo
 
         return watched_score
 
-    monkeypatch.setattr(isolation, "_fitted", watched)
+    monkeypatch.setattr(isolation, "fitted", watched)
     monkeypatch.setattr(fraud_methods, "_FOREST_ROWS", 200)
     whole = fraud_methods._forest(of, 1)
     assert learned == [200]
