@@ -18,7 +18,7 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Seconds after which a counted action counts 1/e: a moment, a visit, half a day, a few days. The scales are those that
-# sessions, days and weeks of shopping have in common; what they were measured against is in the CHANGELOG.
+# sessions, days and weeks of shopping have in common.
 SCALES_S = np.array([60.0, 900.0, 14_400.0, 259_200.0])
 assert len(SCALES_S) == COUNT_SCALES
 _PRICES_KEPT = 32  # a user's usual price is that of about so many

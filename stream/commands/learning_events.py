@@ -79,7 +79,7 @@ class Events(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """For people."""
         if self.simulated is not None:
-            return f"{self.simulated} simulated shops"
+            return "a simulated shop" if self.simulated == 1 else f"{self.simulated} simulated shops"
         if self.topics or not self.files:
             return "the source topics"
         return self.files[0].name + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")

@@ -51,8 +51,8 @@ class Epochs:
     def best(self) -> int:
         """The epoch, from 1, whose heads with labels cost least; 0: none yet.
 
-        What came next is learned ever better long after purchases are learned too well (JD: 30 epochs instead of 12);
-        it decides only where nothing else is learned.
+        What came next is learned ever better, long after purchases are learned too well; it decides only where nothing
+        else is learned.
         """
         labelled = [intent + fraud for intent, _, fraud in self.costs]
         totals = labelled if any(labelled) else [sum(cost) for cost in self.costs]

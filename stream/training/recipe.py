@@ -14,7 +14,7 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How events differ from epoch to epoch. Nothing by default: on no set did it help (CHANGELOG)."""
+    """How events differ from epoch to epoch. Nothing by default: no more than chance came of it (CHANGELOG)."""
 
     event_dropout: Share = 0.0  # of the events, as if they had never come
     time_stretch: Weight = 0.0  # standard deviation of the ln of what a user's gaps are multiplied by
