@@ -61,6 +61,7 @@ class Events(msgspec.Struct, frozen=True):
     ignore_refused: bool
     temp_dir: Path | None
     progress: bool | None
+    begun_ms: int | None = None  # of --topics without --until: what was sent before then
 
     def gather(self, flags: dict[str, Any]) -> Gathered:
         """Read them all, and say what was read."""
@@ -90,7 +91,7 @@ class Events(msgspec.Struct, frozen=True):
             shops = {"shops": self.simulated, "users_each": self.users, "days": self.days, "seed": self.simulation_seed}
             return {"simulated": True, "scenario": self.name_or_path, "honest": self.honest, **shops}
         if self.topics:
-            return {"simulated": False, "topics": True, "since_ms": self.since, "until_ms": self.until}
+            return {"simulated": False, "topics": True, "since_ms": self.since, "until_ms": self.until or self.begun_ms}
         return {"simulated": False, "files": [path.name for path in self.files]}
 
     def _shops(self, flags: dict[str, Any]) -> list[Shop]:
@@ -112,7 +113,8 @@ class Events(msgspec.Struct, frozen=True):
             raise click.UsageError("--map and --format exclude each other")
         if self.topics:
             topics = load(flags)
-            return [TopicShop(topics, since_ms=self.since, until_ms=self.until, ignore_refused=self.ignore_refused)]
+            times: dict[str, Any] = {"since_ms": self.since, "until_ms": self.until, "begun_ms": self.begun_ms}
+            return [TopicShop(topics, **times, ignore_refused=self.ignore_refused)]
         if self.simulated is not None:
             return self._simulated(self.simulated)
         shop_map = load_map(self.map_file) if self.map_file else None
@@ -140,7 +142,7 @@ def events_flags(command: Command) -> Command:
     """The flags of all this; passed on as `events`, and those of settings as `flags`."""
 
     def with_events(**given: Any) -> Any:
-        events = Events(**{name: given.pop(name) for name in Events.__struct_fields__})
+        events = Events(**{name: given.pop(name) for name in Events.__struct_fields__ if name in given})
         settings = {name: given.pop(name) for name in SOURCES}
         return command(events=events, flags=settings, **given)
 

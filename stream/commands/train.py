@@ -49,14 +49,13 @@ def train(*, events: Events, flags: dict[str, Any], out: Path, as_json: bool, **
     folder = Folder(out.with_name(f"{out.name}.run"))
     start = model_file.load(asked["start"]) if asked["start"] else None
     kept = {} if asked["anew"] else folder.read()
-    if events.topics and events.until is None:
-        # Topics go on while it learns: an interrupted run goes on with what it began with
-        events = msgspec.structs.replace(events, until=kept.get("until_ms", time.time_ns() // 1_000_000))
+    # Topics go on while it learns: an interrupted run goes on with what it began with
+    begun_ms = kept.get("begun_ms", time.time_ns() // 1_000_000)
+    events = msgspec.structs.replace(events, begun_ms=begun_ms)
     task, described = asked_task(events, flags, asked, start)
     if asked["anew"]:  # only now: a slip of the pen costs no hours
         folder.clear()
-    if events.topics:
-        folder.write({**kept, "until_ms": events.until})
+    folder.write({**kept, "begun_ms": begun_ms})
     watching = Watching(events.progress, asked["log_dir"])
     try:
         fitted = fit(task, folder, watching)

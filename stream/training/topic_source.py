@@ -34,9 +34,11 @@ class TopicShop:
         *,
         since_ms: int | None = None,
         until_ms: int | None = None,
+        begun_ms: int | None = None,
         ignore_refused: bool = False,
         waiting_max: int = _WAITING_MAX,
     ) -> None:
+        """`begun_ms`: without an end, what was sent before then, so that it is the same when it is read again."""
         if since_ms is not None and until_ms is not None and since_ms >= until_ms:
             raise SettingsError(
                 f"topics: expected a time to begin at that is before that to end at, got {moment(since_ms)} and "
@@ -46,6 +48,7 @@ class TopicShop:
         self.bounds = TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms)
         self.ignore_refused = ignore_refused
         self._settings, self._since_ms, self._until_ms, self._waiting_max = settings, since_ms, until_ms, waiting_max
+        self._before_ms = begun_ms if until_ms is None else until_ms
         self._goes_on = False  # the topics hold something that is later than `until_ms`
 
     def polls(
@@ -54,7 +57,7 @@ class TopicShop:
         with asyncio.Runner() as runner:
             settings = self._settings
             stretch = runner.run(
-                Stretch.find(settings.bootstrap_servers, settings.source_topics, self._since_ms, self._until_ms)
+                Stretch.find(settings.bootstrap_servers, settings.source_topics, self._since_ms, self._before_ms)
             )
             self._goes_on = stretch.goes_on
             try:
