@@ -32,8 +32,8 @@ Doubles = NDArray[np.float64]
 
 # Where the tail begins: 1 % of the validation events are enough to fit two numbers to.
 TAIL_FROM = 0.99
-# As few as leave something above it.
-LEAST_EVENTS = 200
+LEAST_EVENTS = 20  # of which anything can be told
+SOME_EVENTS = 1_000  # from which on a share of 1 % is more than a guess
 _ALIKE = 1.0  # the mean excess, in nats, where normal events are so much alike that nothing is above it
 # A lower shape would reach 1 - 1e-16, the last number below 1, within the range of nats that softmax heads can give.
 _SHAPE_LEAST = 0.2

@@ -50,9 +50,8 @@ class Fitted(NamedTuple):
 def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> Fitted:
     """Train a model. Raises SettingsError for runs from which nothing can be learned."""
     everybody = task.material(np.ones(len(task.runs.counts), np.bool_))
-    _expect_enough(task, everybody.targets)
+    notes = _expect_enough(task, everybody.targets) + _silent_heads(task, everybody.targets)
     run, recipe = _Run(task, keeping, watcher), task.recipe
-    notes = _silent_heads(task, everybody.targets)
     for line in notes:
         watcher.says(line)
     with reproducible():
@@ -158,8 +157,8 @@ class _Run:
         return state is not None
 
 
-def _expect_enough(task: Task, told: Targets) -> None:
-    """Raises SettingsError where there is nothing to learn, nobody to learn from, or too little to be judged by."""
+def _expect_enough(task: Task, told: Targets) -> list[str]:
+    """Notes. SettingsError where there is nothing to learn, nobody to learn from, or too little to be judged by."""
     recipe, runs = task.recipe, task.runs
     if told.fraud is not None and told.fraud_known is not None:
         _expect_labels(task, labels.counts(told.fraud, told.fraud_known))
@@ -174,6 +173,9 @@ def _expect_enough(task: Task, told: Targets) -> None:
             f"expected users to learn from, and others with {anomaly.LEAST_EVENTS} normal events or more to be judged "
             f"by, got {len(runs.counts)} users with {len(runs)} events in all, and {normal} to be judged by"
         )
+    if normal < anomaly.SOME_EVENTS:
+        return [f"what is normal is told by {normal:,} events alone: an anomaly by this model means little"]
+    return []
 
 
 def _expect_labels(task: Task, fraud: labels.Counts) -> None:

@@ -11,7 +11,7 @@ from stream import cli, model_file
 from stream.model_file import LoadedModel
 from tests.models import model_in
 
-SHOP = ["--simulated", "1", "--honest", "--users", "120", "--days", "7", "--no-progress"]
+SHOP = ["--simulated", "1", "--honest", "--users", "160", "--days", "7", "--no-progress"]
 QUICK = ["--epochs", "1", "--speed-events", "300"]
 
 

@@ -113,7 +113,7 @@ def scores(runs: Runs, cut_ms: int) -> dict[int, list[float]]:
     packing = sequences.pack(runs.owner)
     memory = np.zeros(len(packing.users), MEMORY)
     strain = packing.to_arrival(anomaly.strained(said.surprise[packing.arrival], packing, memory, NORMAL).strain)
-    strange = NORMAL.anomaly(said.surprise.sum(axis=1, dtype=np.float64), strain)
+    strange = NORMAL.anomaly(said.surprise, strain)
     assert said.fraud is not None
     table = np.column_stack([said.intent, said.surprise, said.fraud, strain, strange])
     before = np.flatnonzero(runs.raw["time_ms"] < cut_ms).tolist()

@@ -205,8 +205,8 @@ def test_too_few_users_are_counted_in_words() -> None:
     lonely = runs_of([("u", "view_item", 0), ("u", "purchase", MINUTE_MS)])
     with pytest.raises(SettingsError, match="got 1 users with 2 events in all, and 2 to be judged by"):
         fit(Task(lonely, SIZES, FOLDS))
-    few = runs_of([(f"u{n}", "view_item", n * MINUTE_MS) for n in range(100)])
-    with pytest.raises(SettingsError, match=r"200 normal events or more .* got 100 users with 100 events in all"):
+    few = runs_of([(f"u{n}", "view_item", n * MINUTE_MS) for n in range(15)])
+    with pytest.raises(SettingsError, match=r"20 normal events or more .* got 15 users with 15 events in all"):
         fit(Task(few, SIZES, FOLDS))
 
 
@@ -273,3 +273,11 @@ def test_a_head_that_has_learned_nothing_begins_with_the_rate_of_these_events() 
     of = task(SET, sizes=start.model.sizes, start=start)
     begun = of.trainer(of.material(np.ones(len(of.runs.counts), np.bool_))).model
     assert begun.intent.bias.min() > -6
+
+
+def test_of_few_events_it_is_said_that_an_anomaly_means_little() -> None:
+    few = runs_of([(f"u{n}", "view_item", n * MINUTE_MS) for n in range(100)])
+    of = fit(Task(few, SIZES, SET))
+    (note,) = [note for note in of.story["notes"] if "what is normal is told by" in note]
+    assert note.endswith("events alone: an anomaly by this model means little")
+    assert not any("what is normal" in note for note in fitted("folds").story["notes"])

@@ -178,8 +178,8 @@ def test_one_user_of_100_000_events_is_learned_from_beside_the_others(shop: Path
 def test_too_little_to_learn_from_is_refused_with_how_much_there_is(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files.write(events()[:40], shop)
-    refused(shop, capsys, "200 normal events or more", "with 40 events in all")
+    files.write(events()[:12], shop)
+    refused(shop, capsys, "20 normal events or more", "with 12 events in all")
     assert not shop.with_name("shop.run").exists()
 
 
