@@ -119,9 +119,9 @@ def test_ctrl_c_leaves_whole_lines(tmp_path: Path) -> None:
         (["--users=0"], 2, "0 is not in the range"),
         (["--out=/dev/full", "--events=100000"], 1, "/dev/full: cannot be written: No space left on device"),
         (["--out=/no/such/folder/x", "--events=10"], 1, "/no/such/folder/x: cannot be written: No such file"),
-        (["--out=/tmp/x", "--flat-out"], 2, "--out writes a file at once"),
-        (["--labels-out=/tmp/x"], 2, "--labels-out goes with --out"),
-        (["--out=/tmp/x", "--labels-out=/tmp/x", "--events=10"], 2, "expected a file of its own"),
+        (["--out=never-written", "--flat-out"], 2, "--out writes a file at once"),
+        (["--labels-out=never-written"], 2, "--labels-out goes with --out"),
+        (["--out=never-written", "--labels-out=never-written", "--events=10"], 2, "expected a file of its own"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(

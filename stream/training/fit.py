@@ -19,7 +19,7 @@ from stream.errors import SettingsError
 from stream.features import Statistics
 from stream.model import BehaviourModel
 from stream.scorer import Scores
-from stream.training import labels
+from stream.training import labels, normalisation
 from stream.training.calibration import Calibration, calibrate
 from stream.training.candidates import Candidate, Epochs, parted
 from stream.training.fingerprint import fingerprint
@@ -73,6 +73,7 @@ def fit(task: Task, keeping: Keeping = _NOWHERE, watcher: Watcher = _NOBODY) -> 
         "labels": dict(zip(task.sizes.horizons, (c._asdict() for c in everybody.targets.counts), strict=True)),
         "calibration": dict(zip(task.sizes.horizons, (p._asdict() for p in learned.horizons), strict=True)),
         "reached": dict(zip(task.sizes.horizons, reached([learned.of(scores) for scores in held], told), strict=True)),
+        "missing": normalisation.missing(task.runs),
         "worth": features,
         "notes": notes,
     }

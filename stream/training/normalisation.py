@@ -1,4 +1,4 @@
-"""What is usual in the training part, learned block by block."""
+"""What is usual in the training part, and what it says nothing of, learned block by block."""
 
 from __future__ import annotations
 
@@ -44,3 +44,18 @@ def learn(of: Runs) -> Statistics:
         prices = block.raw["price"].astype(np.float64)
         price.add(np.log1p(prices[~np.isnan(prices)]))
     return Statistics(*gap.told(), *price.told())
+
+
+# What an event may leave out. A price that is not there is 0 standard deviations from the mean, beside a bit that says
+# so; of the others 0 stands for none, which is never the same as another none, and never new to a user.
+MAY_BE_MISSING = ("item", "category", "price", "device", "country", "place")
+
+
+def missing(of: Runs) -> dict[str, float]:
+    """The share of the events without each, for the model's card."""
+    counts = dict.fromkeys(MAY_BE_MISSING, 0)
+    for _, block in of.blocks():
+        for name in MAY_BE_MISSING:
+            column = block.raw[name]
+            counts[name] += int(np.count_nonzero(np.isnan(column) if name == "price" else column == 0))
+    return {name: round(count / max(1, len(of)), 4) for name, count in counts.items()}

@@ -40,3 +40,14 @@ def test_scale_learned_in_parts_is_that_of_the_whole_and_loses_no_digits_to_the_
     mean, spread = moments.told()
     assert mean == pytest.approx(values.mean(), abs=1e-5)
     assert spread == pytest.approx(values.std(), rel=1e-3)
+
+
+def test_of_what_may_be_missing_the_share_that_is_is_told() -> None:
+    events = [
+        shop_event("ann", "view_item", START_MS, item_id="i", item_category="c", price=3.5),
+        shop_event("ann", "view_item", START_MS + 1, item_id="i"),
+        shop_event("bob", "search", START_MS + 2, country="DE"),
+        shop_event("bob", "search", START_MS + 3, device_id="d"),
+    ]
+    told = normalisation.missing(gathered(events).runs)
+    assert told == {"item": 0.5, "category": 0.75, "price": 0.75, "device": 0.75, "country": 0.75, "place": 1.0}

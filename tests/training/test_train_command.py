@@ -87,7 +87,7 @@ def test_it_writes_a_model_that_serves_and_a_card_that_says_how_it_came_about(
     made = card.made
     assert made["files"] == ["events.jsonl"] and not made["simulated"]
     assert made["events"] == len(events())
-    assert made["command"].startswith("behaviour-stream ")
+    assert made["command"].startswith("behaviour-stream")
     assert made["labels"].keys() == made["calibration"].keys() == made["reached"].keys() == {"30m", "24h", "session"}
     assert made["worth"]["action"].keys() == {"intent", "next_event"}
     assert not shop.with_name("shop.run").exists()
