@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -72,11 +73,17 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def rarity(self, number: Doubles) -> Doubles:
         """[N] -ln of the share that has more: it goes on rising where that share is nothing beside 1."""
-        quantiles = np.asarray(self.quantiles)
-        body = np.interp(number, quantiles, np.linspace(0.0, TAIL_FROM, len(quantiles)))
+        quantiles, shares = _ladder(self.quantiles)
+        body = np.interp(number, quantiles, shares)
         excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
         beyond = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
         return np.asarray(np.where(excess > 0, beyond, -np.log1p(-body)))
+
+
+@lru_cache
+def _ladder(quantiles: tuple[float, ...]) -> tuple[Doubles, Doubles]:
+    """Kept, since a micro-batch needs those of all distributions, and to make them takes longer than to use them."""
+    return np.asarray(quantiles), np.linspace(0.0, TAIL_FROM, len(quantiles))
 
 
 class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -191,11 +191,16 @@ def _strain(*events: NDArray[np.float32]) -> Doubles:
     return strained(nats, packing, np.zeros(1, MEMORY), NORMAL).strain
 
 
+def _with(event: NDArray[np.float32], part: int, more: float) -> NDArray[np.float32]:
+    """The event with so many nats more in one part."""
+    changed = event.copy()
+    changed[part] += more
+    return changed
+
+
 def _more(nats: float, part: int = ACTION) -> NDArray[np.float32]:
     """An event that surprises by so much more than usual in one part."""
-    event = USUAL.copy()
-    event[part] += nats
-    return event
+    return _with(USUAL, part, nats)
 
 
 def _random_nats(seed: int, n: int) -> NDArray[np.float32]:
@@ -303,6 +308,12 @@ def _normal_traffic() -> tuple[NDArray[np.float32], Packing, NormalTraffic]:
     return nats, packing, anomaly.fit(nats, packing)
 
 
+def _usual_event() -> tuple[NormalTraffic, NDArray[np.float32]]:
+    """Normal traffic, and the nats of an event that strains nothing in it."""
+    _, _, normal = _normal_traffic()
+    return normal, np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
+
+
 def _anomaly(nats: NDArray[np.float32], packing: Packing, normal: NormalTraffic) -> Doubles:
     strain = strained(nats, packing, np.zeros(len(packing.users), MEMORY), normal).strain
     return normal.anomaly(nats, strain)
@@ -329,11 +340,8 @@ def test_of_some_events_alone_what_is_usual_is_fitted_to_these() -> None:
 
 @pytest.mark.parametrize("part", SHARP)
 def test_an_event_that_is_impossible_in_one_part_counts(part: int) -> None:
-    _, _, normal = _normal_traffic()
-    usual = np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
-    impossible = usual.copy()
-    impossible[part] += 40.0
-    nats, packing = _run([usual, usual, impossible, usual])
+    normal, usual = _usual_event()
+    nats, packing = _run([usual, usual, _with(usual, part, 40.0), usual])
     found = _anomaly(nats, packing, normal)
     assert found[2] > 0.999
     assert max(found[0], found[1]) < 0.9
@@ -341,11 +349,9 @@ def test_an_event_that_is_impossible_in_one_part_counts(part: int) -> None:
 
 @pytest.mark.parametrize("part", NOT_IN_STRAIN)
 def test_a_part_that_often_surprises_says_nothing_alone(part: int) -> None:
-    _, _, normal = _normal_traffic()
-    event = np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
-    odd = event.copy()
-    odd[part] += 40.0
-    assert _anomaly(*_run([event, odd]), normal)[1] == pytest.approx(_anomaly(*_run([event, event]), normal)[1])
+    normal, usual = _usual_event()
+    odd, plain = (_anomaly(*_run([usual, event]), normal)[1] for event in (_with(usual, part, 40.0), usual))
+    assert odd == pytest.approx(plain)
 
 
 def test_how_sharp_an_event_is_says_its_rarest_part() -> None:
@@ -358,10 +364,8 @@ def test_how_sharp_an_event_is_says_its_rarest_part() -> None:
 
 
 def test_many_somewhat_unusual_events_count_where_none_of_them_would() -> None:
-    _, _, normal = _normal_traffic()
-    unusual = np.array(normal.part_means, np.float32) * np.float32(anomaly.USUAL)
-    unusual[ACTION] += 0.7
-    found = _anomaly(*_run([unusual] * 40), normal)
+    normal, usual = _usual_event()
+    found = _anomaly(*_run([_with(usual, ACTION, 0.7)] * 40), normal)
     assert found[0] < 0.95
     assert found[-1] > 0.999
     assert (np.diff(found) >= 0).all()

@@ -152,7 +152,7 @@ def _part(runs: Runs, card: Card, split_ms: int | None, hold_out: tuple[int, int
 
 def _may_have_learned(card: Card, scored: ScoredEvents, part: Part, events: Events) -> list[str]:
     """The note that the model may know these events, if it may."""
-    from stream.evaluation.assembly import Judged, may_have_learned
+    from stream.evaluation.in_sample import Judged, may_have_learned
 
     time_ms = scored.raw["time_ms"][scored.evaluated]
     judged = Judged(events.described(), int(time_ms.min()), int(time_ms.max()), part.hold_out)

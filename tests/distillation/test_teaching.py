@@ -18,7 +18,7 @@ from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import scoring
 from stream.training.fit import fit
-from stream.training.keeping import Folder, State
+from stream.training.keeping import Folder
 from stream.training.lessons import Plan, lessons
 from stream.training.loss import Loss
 from stream.training.loss import loss as loss_of_labels
@@ -28,6 +28,7 @@ from stream.training.targets import targets
 from stream.training.task import Task
 from tests.models import model_in
 from tests.shop import CPU
+from tests.training.interrupted import Interrupted, StoppedError
 from tests.training.shops import DAY_MS, START_MS, gathered
 
 ONLY_TEACHER = Lecture(label_share=0.0, temperature=1.0)
@@ -148,24 +149,6 @@ def test_a_student_who_hears_only_its_teacher_comes_to_say_what_it_says(teacher:
     assert apart(trainer.averaged(), teacher, runs) < 0.5 * before
 
 
-class Ends(Exception):  # noqa: N818 - it is no error
-    """What ends a run in a test."""
-
-
-class Interrupted(Folder):
-    """Ends the run when it has saved so often."""
-
-    def __init__(self, path: Path, saves: int) -> None:
-        super().__init__(path)
-        self._left = saves
-
-    def save(self, name: str, state: State) -> None:
-        super().save(name, state)
-        self._left -= 1
-        if not self._left:
-            raise Ends
-
-
 def test_an_interrupted_student_goes_on_as_if_nothing_had_been(
     teacher: LoadedModel, runs: Runs, tmp_path: Path
 ) -> None:
@@ -175,7 +158,7 @@ def test_an_interrupted_student_goes_on_as_if_nothing_had_been(
         return Task(runs, smaller(teacher), recipe, teacher=taught(teacher, runs, how))
 
     whole = fit(task())
-    with pytest.raises(Ends):
+    with pytest.raises(StoppedError):
         fit(task(), Interrupted(tmp_path / "run", 1))
     rest = fit(task(), Folder(tmp_path / "run"))
     for name, weight in whole.model.state_dict().items():

@@ -13,7 +13,8 @@ import pytest
 from stream import cli, model_file
 from stream.commands.evaluate import _part
 from stream.errors import SettingsError
-from stream.evaluation.assembly import Judged, Part, may_have_learned, scored_events
+from stream.evaluation.assembly import Part, scored_events
+from stream.evaluation.in_sample import Judged, may_have_learned
 from stream.model_file import LoadedModel
 from tests.models import model_in
 from tests.shop import NORMAL, STATISTICS, small_model

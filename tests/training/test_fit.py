@@ -19,11 +19,12 @@ from stream.training import calibration, scoring
 from stream.training.fit import Fitted, fit
 from stream.training.fraud_labels import NO, UNKNOWN
 from stream.training.groups import GROUPS
-from stream.training.keeping import Folder, State
+from stream.training.keeping import Folder
 from stream.training.recipe import Recipe
 from stream.training.targets import targets
 from stream.training.task import Start, Task
 from tests.shop import STATISTICS, small_model
+from tests.training.interrupted import Interrupted, StoppedError
 from tests.training.shops import DAY_MS, MINUTE_MS, runs_of, simulated
 
 SIZES = Sizes(hidden=4)
@@ -46,24 +47,6 @@ def said(of: Fitted) -> tuple[Any, ...]:
     """All of it, to compare."""
     weights = {name: tensor.numpy().tobytes() for name, tensor in of.model.state_dict().items()}
     return weights, of.statistics, msgspec.json.encode(of.normal), msgspec.json.encode(of.story)
-
-
-class StoppedError(Exception):
-    """What ends a run here."""
-
-
-class Interrupted(Folder):
-    """Ends the run after so many states were saved."""
-
-    def __init__(self, path: Path, saves: int) -> None:
-        super().__init__(path)
-        self.left = saves
-
-    def save(self, name: str, state: State) -> None:
-        super().save(name, state)
-        self.left -= 1
-        if self.left == 0:
-            raise StoppedError
 
 
 @pytest.mark.parametrize("name", RECIPES)
