@@ -89,7 +89,7 @@ def build_app(settings: Settings) -> WorkerApp:
     core = assemble(settings, loaded, device, store.fetch)
     app.committer = loop = ScoringLoop(
         settings,
-        intake=Intake(hold_max_ms=settings.merge_hold_max_ms),
+        intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
         publisher=Publisher(settings, core.encoder),
         checkpointer=Checkpointer(settings, store),

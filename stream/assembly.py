@@ -33,12 +33,20 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
         model=loaded.hash64,
         device=device,
         fetch_rows=fetch_rows,
+        max_users=settings.memory_max_users,
     )
     scorer = Scorer(loaded.model, device)
     return Core(
         bounds=TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
         table=table,
-        pipeline=Pipeline(table, scorer, card.statistics, card.normal_traffic, max_steps=settings.batch_max_steps),
+        pipeline=Pipeline(
+            table,
+            scorer,
+            card.statistics,
+            card.normal_traffic,
+            max_steps=settings.batch_max_steps,
+            expiry_ms=settings.user_expiry_ms,
+        ),
         encoder=Encoder(
             topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons=sizes.horizons
         ),

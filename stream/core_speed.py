@@ -80,7 +80,7 @@ def simulated_polls(settings: Settings, *, seed: int, users: int, start_ms: int,
 def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
     """From records to score records, in one thread, on an empty table."""
     core = assemble(settings, loaded, pick_device(settings.device), _no_rows)
-    intake = Intake(hold_max_ms=settings.merge_hold_max_ms)
+    intake = Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps)
     for partition in range(settings.partitions):
         intake.start(partition, {})
     at_end = {(source, partition) for source in SOURCES for partition in range(settings.partitions)}
@@ -98,10 +98,10 @@ def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
             intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, core.bounds)))
         intake.absorb()
         while len(taken := intake.take(settings.batch_max_events, at_end, 0)):
-            scored, deferred = core.pipeline.apply(taken, lap)
-            intake.defer(deferred)
-            events += len(scored)
-            for _ in core.encoder.scores(scored, 0):
+            outcome = core.pipeline.apply(taken, lap)
+            intake.defer(outcome.deferred)
+            events += len(outcome.scored)
+            for _ in core.encoder.scores(outcome.scored, 0):
                 pass
     secs = time.perf_counter() - started
     return Speed(events / secs, 1e6 * lstm_secs / max(1, events))

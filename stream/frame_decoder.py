@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from stream.decode import TimeBounds, decode_all
 from stream.events import SOURCES, Frame
-from stream.intake import DecodedFrame, Source
+from stream.intake import DecodedFrame
+from stream.merge import Source
 from stream.metrics import Metrics
 from stream.stages import Laps, on_thread
 

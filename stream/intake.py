@@ -3,26 +3,21 @@ applied.
 
 Frames are put, started and counted on the event loop's thread; they are taken on the scoring thread. An event of a user
 who has had their share of a micro-batch is deferred to the next ones, never dropped: a row remembers its own offsets,
-so others may overtake, and a commit stops before the first event not applied.
+so others may overtake, and a commit stops before the first event not applied. Deferred events take no room of others'.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from stream.deferred import Deferred
 from stream.events import SOURCES, EventBatch, Reject
-from stream.merge import PartitionMerge, Position
+from stream.merge import PartitionMerge, Position, Source
 
 logger = logging.getLogger(__name__)
-
-# A topic partition: (source, partition).
-Source = tuple[int, int]
 
 
 class DecodedFrame(NamedTuple):
@@ -36,13 +31,14 @@ class DecodedFrame(NamedTuple):
 
 
 class Intake:
-    """Queues of all owned partitions. `put`, `waiting` and `holds_any` may be called from another thread."""
+    """Queues of all owned partitions. `put`, `queued`, `deferred` and `holds_any` may be called from another thread."""
 
-    def __init__(self, *, hold_max_ms: int) -> None:
-        self._hold_max_ms = hold_max_ms
+    def __init__(self, *, hold_max_ms: int, steps: int) -> None:
+        """Of a user with deferred events, `steps` of them are taken at a time."""
+        self._hold_max_ms, self._steps = hold_max_ms, steps
         self._frames: deque[DecodedFrame] = deque()
         self._merges: dict[int, PartitionMerge] = {}
-        self._deferred = EventBatch.concat([])
+        self._deferred = Deferred()
         self._held_since_ms: dict[Source, int] = {}
         self._given_up: set[Source] = set()
         self.holds_given_up = 0
@@ -55,7 +51,7 @@ class Intake:
         """Own nothing, hold nothing: what was not applied comes again from the committed offsets."""
         self._frames.clear()
         self._merges.clear()
-        self._deferred = EventBatch.concat([])
+        self._deferred.clear()
         self._held_since_ms.clear()
         self._given_up.clear()
 
@@ -73,13 +69,16 @@ class Intake:
         return rejects
 
     def take(self, n: int, at_end: Collection[Source], now_ms: int) -> EventBatch:
-        """Up to n events: first what was deferred, then every partition's share of what the merge lets through.
+        """Up to n events: a share of what was deferred of each user, then every partition's share of what the merge
+        lets through.
 
         `at_end` holds the topic partitions read to their end, as they were before `absorb`.
         """
-        taken = [self._deferred]
-        room = n - len(self._deferred)
-        self._deferred = EventBatch.concat([])
+        # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
+        share_of_one = max(self._steps, min(n, self._total()) // 4)
+        again = self._deferred.take(share_of_one, max(n // 2, n - self._total()))
+        room = n - len(again)
+        taken: list[EventBatch] = []
         ready = {p: [self._gave_up(s, p, at_end, now_ms) or (s, p) in at_end for s in SOURCES] for p in self._merges}
         # Two rounds: equal shares, so that a backlog in one partition delays no other; then what is left of the room.
         for share in (max(1, room // max(1, len(ready))), room):
@@ -88,27 +87,28 @@ class Intake:
                     events = self._merges[partition].take(min(share, room), ends)
                     room -= len(events)
                     taken.append(events)
-        return EventBatch.concat([events for events in taken if len(events)])
+        news = self._deferred.keep_behind(EventBatch.concat([events for events in taken if len(events)]))
+        return EventBatch.concat([events for events in (again, news) if len(events)])
 
     def defer(self, events: EventBatch) -> None:
-        """Give back events of the last `take` that were not applied; they come first in the next."""
-        self._deferred = events
+        """Give back events of the last `take` that were not applied; they come again before others of their users."""
+        self._deferred.put_back(events)
 
-    def waiting(self) -> dict[Source, int]:
-        """Events per topic partition not yet taken; without those that were deferred."""
-        waiting = {(s, p): q.waiting for p, merge in self._merges.items() for s, q in enumerate(merge.queues)}
+    @property
+    def deferred(self) -> Counter[Source]:
+        """Events per topic partition that were taken and not applied."""
+        return self._deferred.waiting
+
+    def queued(self) -> Counter[Source]:
+        """Events per topic partition not yet taken."""
+        waiting = Counter({(s, p): q.waiting for p, merge in self._merges.items() for s, q in enumerate(merge.queues)})
         for frame in list(self._frames):
-            source = (frame.source, frame.partition)
-            waiting[source] = waiting.get(source, 0) + len(frame.events)
+            waiting[frame.source, frame.partition] += len(frame.events)
         return waiting
 
     def holds_any(self) -> bool:
         """Whether events wait that were put."""
-        return (
-            bool(self._frames)
-            or len(self._deferred) > 0
-            or any(q.waiting for merge in self._merges.values() for q in merge.queues)
-        )
+        return bool(self._frames) or len(self._deferred) > 0 or self._total() > 0
 
     def positions(self) -> dict[Source, Position]:
         """Per source, the first event not applied, given that all taken and not deferred ones are."""
@@ -118,13 +118,10 @@ class Intake:
             for source, queue in enumerate(merge.queues)
             if queue.position is not None
         }
-        late = self._deferred
-        for i in _first_of_each(late["source"], late["partition"]):
-            # Its own key stands for the running maximum before it: from there on, both give the same order.
-            positions[int(late["source"][i]), int(late["partition"][i])] = Position(
-                int(late["offset"][i]), int(late["order_ms"][i])
-            )
-        return positions
+        return positions | self._deferred.positions()
+
+    def _total(self) -> int:
+        return sum(queue.waiting for merge in self._merges.values() for queue in merge.queues)
 
     def _gave_up(self, source: int, partition: int, at_end: Collection[Source], now_ms: int) -> bool:
         """Whether a source that cannot be read has held the others for longer than the limit."""
@@ -145,8 +142,3 @@ class Intake:
                 "(its events will be late)", source, partition, now_ms - since,
             )  # fmt: skip
         return True
-
-
-def _first_of_each(source: NDArray[np.uint8], partition: NDArray[np.int32]) -> list[int]:
-    _, first = np.unique(partition.astype(np.int64) * len(SOURCES) + source, return_index=True)
-    return [int(i) for i in first]

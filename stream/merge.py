@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from stream.events import SOURCES, EventBatch
 
+# A topic partition: (source, partition).
+Source = tuple[int, int]
+
 # Before any event: smaller than every event time, so that it never decides an order.
 NO_ORDER_MS = -1
 

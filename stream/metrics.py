@@ -69,6 +69,10 @@ class Metrics:
             "behaviour_replayed_events", "events passed over: a replay brought them, and their row held them already",
             registry=registry,
         )  # fmt: skip
+        self.repeated = Counter(
+            "behaviour_repeated_events", "events passed over: their id is that of one of their user's last ones",
+            registry=registry,
+        )  # fmt: skip
         self.rejects = Counter("behaviour_rejects", "records that could not be read", ["reason"], registry=registry)
         self.late = Counter("behaviour_late_events", "scored after a later event of the same user", registry=registry)
         self.time_bounded = Counter(

@@ -3,51 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 
-from stream import anomaly, features, sequences, structured
+from stream import admission, anomaly, features, sequences, structured
 from stream.anomaly import NormalTraffic
 from stream.encode import Scored
 from stream.events import EventBatch
 from stream.features import RECENT, Past, Statistics
 from stream.scorer import Scorer
-from stream.sequences import Ints
+from stream.sequences import Ints, Packing
 from stream.table import Table, raw_events
+
+
+class Outcome(NamedTuple):
+    """What became of a micro-batch."""
+
+    scored: Scored
+    deferred: EventBatch  # to be brought again, before any later event of their users
+    held: int  # passed over, since their rows hold them: a replay brought them
+    repeated: int  # passed over, since their id is that of one of the user's last events
+    crowded: bool  # some wait for room in memory, which only a checkpoint can make
+
+    @classmethod
+    def none(cls) -> Self:
+        """Of no events."""
+        return cls(Scored.none(), EventBatch.concat([]), 0, 0, crowded=False)
 
 
 class Pipeline:
     """Applies events to the table and scores them. One thread at a time."""
 
     def __init__(
-        self, table: Table, scorer: Scorer, statistics: Statistics, normal: NormalTraffic, *, max_steps: int
+        self,
+        table: Table,
+        scorer: Scorer,
+        statistics: Statistics,
+        normal: NormalTraffic,
+        *,
+        max_steps: int,
+        expiry_ms: int | None = None,
     ) -> None:
+        """`max_steps` events of a user in a batch at most; after a silence of `expiry_ms` they begin anew."""
         self._table, self._scorer, self._statistics, self._normal = table, scorer, statistics, normal
-        self._max_steps = max_steps
+        self._max_steps, self._expiry_ms = max_steps, expiry_ms
 
-    def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> tuple[Scored, EventBatch]:
-        """Score `events` in their order -> (scores, events deferred because their user had `max_steps` already).
-
-        An event that its row already holds, since a replay brings it again, is passed over. `lap` is told of each stage
-        as it ends.
-        """
+    def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> Outcome:
+        """Score `events` in their order. `lap` is told of each stage as it ends."""
         table = self._table
-        slots = table.slots(events["partition"], events.key)
-        news = ~table.applied(slots, events["source"], events["offset"])
-        if not news.all():
-            events, slots = events.take(news), slots[news]
-        packing = sequences.pack(slots)
-        deferred = events.take(slice(0))
-        if len(packing.batch_sizes) > self._max_steps:
-            waits = packing.to_arrival(packing.rank >= self._max_steps)
-            deferred = events.take(waits)
-            events, slots = events.take(~waits), slots[~waits]
-            packing = sequences.pack(slots)
+        # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
+        max_steps = max(self._max_steps, len(events) // 4)
+        admitted = admission.admit(table, events, max_steps=max_steps, expiry_ms=self._expiry_ms)
+        events, slots, packing = admitted.events, admitted.slots, admitted.packing
         lap("table")
-        if not len(events):
-            return Scored.none(), deferred
+        scored = self._score(events, slots, packing, lap) if len(events) else Scored.none()
+        repeated = admitted.repeated
+        table.pass_over(repeated.slots, repeated.events["source"], repeated.events["offset"])
+        return Outcome(scored, admitted.deferred, admitted.held, len(repeated.slots), admitted.crowded)
 
+    def _score(self, events: EventBatch, slots: Ints, packing: Packing, lap: Callable[[str], None]) -> Scored:
+        table = self._table
         stale = table.stale(packing.users)
         self._rebuild(stale)
         lap("rebuild")
@@ -80,7 +97,7 @@ class Pipeline:
             fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")
-        return scored, deferred
+        return scored
 
     def _past(self, slots: Ints) -> Past:
         table = self._table

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,22 +23,25 @@ from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
 from stream.assembly import Core
-from stream.encode import Scored
 from stream.errors import StateError
 from stream.events import Frame, Reject
 from stream.frame_decoder import FrameDecoder
-from stream.intake import DecodedFrame, Intake, Source
+from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.liveness import Liveness
-from stream.merge import Position
+from stream.merge import Position, Source
 from stream.metrics import Metrics
+from stream.pipeline import Outcome
 from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
 
 logger = logging.getLogger(__name__)
+
+# Events of the busiest users may wait beyond the limit on what waits, so that they hold up nobody else.
+_DEFERRED_TIMES = 8
 
 
 class Reach(Protocol):
@@ -51,8 +55,7 @@ class Reach(Protocol):
 
 class _Step(NamedTuple):
     taken: int
-    scored: Scored
-    deferred: int
+    outcome: Outcome
     rejects: list[Reject]
 
 
@@ -157,6 +160,8 @@ class ScoringLoop:
                 self._failed(error)
                 raise
         self._hold_back_the_full()
+        if step.outcome.crowded:  # nothing else makes room
+            await self.checkpoint()
         return bool(step.taken) and self._intake.holds_any()
 
     def _score(self, at_end: set[Source]) -> _Step:
@@ -167,25 +172,26 @@ class ScoringLoop:
         self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
         lap("merge")
         if not len(events):
-            return _Step(0, Scored.none(), 0, rejects)
-        scored, deferred = self._pipeline.apply(events, lap)
-        self._intake.defer(deferred)
-        return _Step(len(events), scored, len(deferred), rejects)
+            return _Step(0, Outcome.none(), rejects)
+        outcome = self._pipeline.apply(events, lap)
+        self._intake.defer(outcome.deferred)
+        return _Step(len(events), outcome, rejects)
 
     async def _publish(self, step: _Step) -> None:
         now_ms = time.time_ns() // 1_000_000
         records = step.taken + len(step.rejects)
         await self._publisher.send(await on_thread(self._encoding, self._encode, step, now_ms, size=records))
         self._metrics.count_rejects(step.rejects, self._settings.source_topics)
-        self._metrics.replayed.inc(step.taken - step.deferred - len(step.scored))
-        self._metrics.deferred.inc(step.deferred)
+        self._metrics.replayed.inc(step.outcome.held)
+        self._metrics.repeated.inc(step.outcome.repeated)
+        self._metrics.deferred.inc(len(step.outcome.deferred))
         self._metrics.observe_scores(
-            step.scored, self._settings.source_topics, self._settings.model, self._horizons, now_ms
+            step.outcome.scored, self._settings.source_topics, self._settings.model, self._horizons, now_ms
         )
 
     def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
         lap = Laps(self._metrics)
-        batches = self._publisher.build(step.scored, step.rejects, now_ms)
+        batches = self._publisher.build(step.outcome.scored, step.rejects, now_ms)
         lap("encode")
         return batches
 
@@ -202,7 +208,7 @@ class ScoringLoop:
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
-        now = time.monotonic()
+        now = math.inf if self._table.crowded else time.monotonic()
         return await self._checkpoint_each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
 
     async def _checkpoint_each(self, partitions: list[int]) -> Mapping[TP, int]:
@@ -243,6 +249,7 @@ class ScoringLoop:
             return {}
         offsets = {TopicPartition(self._topic(source), partition): at.offset for source, at in positions.items()}
         await self._checkpointer.commit(partition, prepared, offsets)
+        await asyncio.get_running_loop().run_in_executor(self._scoring, self._table.durable, partition)
         self._committed |= {(source, partition): at for source, at in positions.items()}
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
@@ -348,11 +355,14 @@ class ScoringLoop:
 
     def _hold_back_the_full(self) -> None:
         limit = self._settings.buffer_max_events
-        self._reach().set_full({TP(self._topic(s), p) for (s, p), n in self._waiting().items() if n >= limit})
+        queued, deferred = self._decoder.waiting + self._intake.queued(), self._intake.deferred
+        full = {place for place, n in queued.items() if n >= limit}
+        full |= {place for place, n in deferred.items() if n >= _DEFERRED_TIMES * limit}
+        self._reach().set_full({TP(self._topic(source), partition) for source, partition in full})
 
     def _waiting(self) -> Counter[Source]:
-        """Records per topic partition that were fetched and not yet taken."""
-        return self._decoder.waiting + Counter(self._intake.waiting())
+        """Records per topic partition that were fetched and not yet applied."""
+        return self._decoder.waiting + self._intake.queued() + self._intake.deferred
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from stream.errors import SettingsError
+from stream.rows import SEQUENCE_EVENTS
 
 ENV_PREFIX = "BEHAVIOUR_"
 
@@ -61,11 +62,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     torch_threads: Annotated[int, Meta(ge=1, le=256, description="CPU threads of one LSTM step")] = 1
 
-    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = 16
+    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = SEQUENCE_EVENTS
     batch_max_events: Annotated[int, Meta(ge=1, le=1_000_000, description="events of a micro-batch at most")] = 8192
     batch_max_steps: Annotated[
-        int, Meta(ge=1, le=100_000, description="events of one user in a micro-batch; the rest waits for the next")
+        int,
+        Meta(ge=1, le=100_000, description="events of one user in a micro-batch, or a quarter of it; the rest waits"),
     ] = 64
+    memory_max_users: Annotated[
+        int, Meta(ge=1_000, le=1_000_000_000, description="users in memory at most; the others are on disk")
+    ] = 500_000
+    user_expiry_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="a user silent for so long (event time) begins anew; 0: never")
+    ] = 400
     buffer_max_events: Annotated[
         int, Meta(ge=1, le=10_000_000, description="events waiting per topic partition before it is paused")
     ] = 16_384
@@ -114,6 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def source_topics(self) -> tuple[str, str, str]:
         """Clicks, searches, purchases: the index of each is its `source` in every batch and row."""
         return (self.clicks_topic, self.searches_topic, self.purchases_topic)
+
+    @property
+    def user_expiry_ms(self) -> int | None:
+        """None: nobody expires."""
+        return self.user_expiry_days * _DAY_MS or None
 
     @property
     def output_topics(self) -> tuple[str, str, str]:

@@ -1,14 +1,14 @@
 """The user table: per user a slot in columnar arrays, with the rolling sequence, what is remembered of all events,
 the offsets applied and the carry.
 
-The changelog is the truth, a store its local copy, and this a write-back cache: a user not in memory is fetched from
-the store when an event comes, in one call per batch; what changed is kept in mind until a checkpoint takes it.
+The changelog is the truth, a store its local copy, and this a write-back cache of at most so many users: one not in
+memory is fetched from the store when an event comes, in one call per batch; what changed stays until a checkpoint has
+made it durable.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +20,10 @@ from stream import structured
 from stream.events import EventBatch
 from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes
 from stream.sequences import Ints, Packing
+from stream.slots import NO_ROOM, Slots
 
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
 FetchRows = Callable[[int, Sequence[bytes]], Sequence[bytes | None]]
-
-# Room for so many users at first: memory is not taken before it is written. Then it doubles, which moves everybody.
-_FIRST_SLOTS = 65_536
 
 
 def raw_events(events: EventBatch) -> NDArray[np.void]:
@@ -38,50 +36,90 @@ def raw_events(events: EventBatch) -> NDArray[np.void]:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRows:
-    """U rows as they are to be persisted."""
+    """U rows as they are to be persisted, and the users whose row is to be deleted."""
 
     keys: NDArray[np.object_]  # [U] bytes
     rows: Rows  # [U]
+    deleted: Sequence[bytes] = ()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) + len(self.deleted)
 
-    def to_bytes(self) -> list[tuple[bytes, bytes]]:
-        """(key, row) of each; about 2 us a row, which nobody should have to wait for."""
-        return list(zip(self.keys.tolist(), row_format.to_bytes(self.rows), strict=True))
+    def to_bytes(self) -> list[tuple[bytes, bytes | None]]:
+        """(key, row) of each, None for a deleted one; about 2 us a row, which nobody should have to wait for."""
+        written = zip(self.keys.tolist(), row_format.to_bytes(self.rows), strict=True)
+        return [*written, *((key, None) for key in self.deleted)]
 
 
 class Table:
     """Rows of the users in memory. One thread at a time."""
 
-    def __init__(self, sizes: Sizes, *, model: int, device: torch.device, fetch_rows: FetchRows) -> None:
-        """`model` names the maker of every carry made here; a row with another's is `stale` until rebuilt."""
+    def __init__(
+        self, sizes: Sizes, *, model: int, device: torch.device, fetch_rows: FetchRows, max_users: int | None = None
+    ) -> None:
+        """`model` names the maker of every carry made here; a row with another's is `stale` until rebuilt.
+
+        At most `max_users` are in memory; None: all that were seen.
+        """
         self._sizes = sizes
         self._model = model
         self._fetch_rows = fetch_rows
-        self._index: dict[int, dict[bytes, int]] = {}
-        self._free: list[int] = []
-        self._keys = np.empty(0, object)
-        self._partition = np.empty(0, np.int32)
-        self._changed: defaultdict[int, list[Ints]] = defaultdict(list)  # slots by partition, a batch each
+        self._slots = Slots(max_users)
+        self._generations: dict[int, Ints] = {}  # by partition, [3] of its sources; without those that are all 0
         # One structured array for all but the carry, which lives on the device.
         self._rows = np.zeros(0, row_format.state_dtype(sizes.sequence))
         self._carry = torch.zeros((0, *sizes[1:]), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
-        return len(self._keys) - len(self._free)
+        return len(self._slots)
+
+    @property
+    def sequence(self) -> int:
+        """R, of the rolling sequences."""
+        return self._sizes.sequence
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many rows wait for a checkpoint that there will soon be no room for others."""
+        return self._slots.crowded
+
+    def own(self, partition: int, generations: Sequence[int]) -> None:
+        """Of which generation each source topic of a partition is: a row's offsets of a former one count for none."""
+        if any(generations):
+            self._generations[partition] = np.array(generations, np.int64)
 
     def slots(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
-        """[N] the slot of each user; one not in memory is fetched, one never seen gets a blank row."""
+        """[N] the slot of each user, or NO_ROOM; one not in memory is fetched, one never seen gets a blank row."""
+        self._slots.next_batch()
         slots = np.empty(len(keys), np.int64)
-        for p in np.unique(partition).tolist():
-            at = np.flatnonzero(partition == p)
-            slots[at] = self._slots_of(p, keys[at].tolist())
+        places = {p: np.flatnonzero(partition == p) for p in np.unique(partition).tolist()}
+        for p, at in places.items():
+            slots[at] = self._slots.find(p, keys[at].tolist())
+        for p, at in places.items():
+            absent = at[slots[at] == NO_ROOM]
+            if len(absent):
+                wanted = keys[absent].tolist()
+                self._bring(p, list(dict.fromkeys(wanted)))
+                slots[absent] = self._slots.find(p, wanted)
         return slots
 
     def applied(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> NDArray[np.bool_]:
         """[N] whether a row already holds the event: a replay brings it again."""
-        return np.asarray(offset <= self._rows["offsets"][slots, source])
+        if not self._slots.capacity:
+            return np.zeros(len(slots), np.bool_)
+        held = (offset <= self._rows["offsets"][slots, source]) & (slots != NO_ROOM)
+        if self._generations:
+            held &= self._rows["generations"][slots, source] == self._generation(slots, source)
+        return np.asarray(held)
+
+    def holds_event(self, slots: Ints, event_hash: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """[N] whether the rolling sequence has an event of this id."""
+        return np.asarray((self._rows["raw"]["event_hash"][slots] == event_hash[:, None]).any(axis=1))
+
+    def event_hashes(self, slot: int) -> list[int]:
+        """The hashes of the ids in a rolling sequence, the latest last."""
+        _, raw = self.sequences(np.array([slot]))
+        return [int(event) for event in raw["event_hash"]]
 
     def events_seen(self, slots: Ints) -> Ints:
         return np.asarray(self._rows["events_seen"][slots])
@@ -147,10 +185,32 @@ class Table:
         structured.put(self._rows["raw"], (slot[kept], number[kept] % sequence), structured.take(raw, kept))
         # Packed order is step by step, so the last of several writes to a slot is that of its last event.
         self._rows["last_time_ms"][slot] = high_ms
-        self._rows["offsets"][slot, events["source"][packing.arrival]] = events["offset"][packing.arrival]
+        self._apply_offsets(slot, events["source"][packing.arrival], events["offset"][packing.arrival])
         self._rows["events_seen"][packing.users] += packing.counts
-        for partition in np.unique(self._partition[packing.users]).tolist():
-            self._changed[partition].append(packing.users[self._partition[packing.users] == partition])
+        self._slots.change(packing.users)
+
+    def pass_over(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> None:
+        """Take N events for applied that change nothing: a replay must not look at them anew."""
+        news = ~self.applied(slots, source, offset)  # else a later one of the user's was applied with it
+        self._apply_offsets(slots[news], source[news], offset[news])
+        self._slots.change(np.unique(slots[news]))
+
+    def begin_anew(self, slots: Ints) -> None:
+        """Forget what these users did, as if they were never seen; but not which offsets were applied."""
+        blank = row_format.new_rows(len(slots), self._sizes)
+        for name in ("offsets", "generations"):
+            blank[name] = self._rows[name][slots]
+        self._write(slots, blank)
+        self._slots.change(slots)
+
+    def forget(self, partition: int, keys: Iterable[bytes]) -> None:
+        """Delete the rows of these users: here and on the device at once, elsewhere with the next checkpoint."""
+        slots = self._slots.forget(partition, keys)
+        self._write(slots, row_format.new_rows(len(slots), self._sizes))
+
+    def holds(self, partition: int, key: bytes) -> bool:
+        """Whether the user is in memory."""
+        return bool(self._slots.find(partition, [key])[0] != NO_ROOM)
 
     def rows(self, slots: Ints) -> Rows:
         """The rows of these slots as they would be persisted."""
@@ -160,53 +220,55 @@ class Table:
         return rows
 
     def take_changed(self, partition: int) -> ChangedRows:
-        """A copy of every row of the partition that changed since the last call."""
-        slots = np.unique(np.concatenate([np.empty(0, np.int64), *self._changed.pop(partition, ())]))
-        return ChangedRows(self._keys[slots], self.rows(slots))
+        """A copy of what changed in the partition since the last call; `durable` says that it is written."""
+        slots, deleted = self._slots.take_changes(partition)
+        return ChangedRows(self._slots.keys[slots], self.rows(slots), deleted)
+
+    def durable(self, partition: int) -> None:
+        """What `take_changed` gave last of the partition is in the store, where it can be fetched again."""
+        self._slots.durable(partition)
 
     def clear(self) -> None:
         """Forget all that is in memory, changed or not: it comes again from the store and the topics."""
-        self._index.clear()
-        self._free = list(range(len(self._keys)))
-        self._keys[:] = None
-        self._changed.clear()
-
-    def _slots_of(self, partition: int, keys: list[bytes]) -> list[int]:
-        index = self._index.setdefault(partition, {})
-        slots = [index.get(key, -1) for key in keys]
-        if -1 in slots:
-            self._bring(partition, list(dict.fromkeys(key for key in keys if key not in index)))
-            slots = [index[key] for key in keys]
-        return slots
+        self._slots.clear()
+        self._generations.clear()
 
     def _bring(self, partition: int, keys: list[bytes]) -> None:
-        """Give slots to users not in memory, with their stored row if there is one."""
-        slots = self._allot(len(keys))
-        rows = row_format.new_rows(len(keys), self._sizes)
-        stored = [(i, row) for i, row in enumerate(self._fetch_rows(partition, keys)) if row is not None]
+        """Give slots to users not in memory, as far as there is room, with their stored row if there is one."""
+        slots = self._slots.seat(partition, keys)
+        self._fit()
+        rows = row_format.new_rows(len(slots), self._sizes)
+        stored = [
+            (i, row)
+            for i, (key, row) in enumerate(zip(keys, self._fetch_rows(partition, keys[: len(slots)]), strict=False))
+            if row is not None and not self._slots.is_deleted(partition, key)
+        ]
         if stored:
             rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], self._sizes)
+        self._write(slots, rows)
+
+    def _write(self, slots: Ints, rows: Rows) -> None:
         structured.as_bytes(self._rows)[slots] = structured.as_bytes(rows)[:, : self._rows.dtype.itemsize]
-        self._carry[torch.from_numpy(slots).to(self._carry.device)] = torch.from_numpy(rows["carry"].copy()).to(
-            self._carry.device
-        )
-        self._partition[slots] = partition
-        self._keys[slots] = keys
-        self._index[partition].update(zip(keys, slots.tolist(), strict=True))
+        on_device = torch.from_numpy(rows["carry"].copy()).to(self._carry.device)
+        self._carry[torch.from_numpy(slots).to(self._carry.device)] = on_device
 
-    def _allot(self, n: int) -> Ints:
-        if n > len(self._free):
-            self._grow(max(_FIRST_SLOTS, len(self._keys), n - len(self._free)))
-        slots = self._free[-n:]
-        del self._free[-n:]
-        return np.array(slots, np.int64)
+    def _apply_offsets(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> None:
+        self._rows["offsets"][slots, source] = offset
+        if self._generations:
+            self._rows["generations"][slots, source] = self._generation(slots, source)
 
-    def _grow(self, more: int) -> None:
-        had = len(self._keys)
-        self._keys = np.concatenate([self._keys, np.empty(more, object)])
-        self._partition = np.concatenate([self._partition, np.zeros(more, np.int32)])
-        rows = np.zeros(had + more, self._rows.dtype)  # not joined with the former ones: that would write all of it
-        structured.put(rows, slice(had), self._rows)
-        self._rows = rows
-        self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])
-        self._free.extend(range(had + more - 1, had - 1, -1))
+    def _generation(self, slots: Ints, source: NDArray[np.uint8]) -> Ints:
+        """[N] of each source topic in the partition of each slot."""
+        generation, partition = np.zeros(len(slots), np.int64), self._slots.partition[slots]
+        for p, of_sources in self._generations.items():
+            generation = np.where(partition == p, of_sources[source], generation)
+        return generation
+
+    def _fit(self) -> None:
+        """Room for as many rows as there are slots."""
+        had, more = len(self._rows), self._slots.capacity - len(self._rows)
+        if more:
+            rows = np.zeros(had + more, self._rows.dtype)  # not joined with the former: that would write all of it
+            structured.put(rows, slice(had), self._rows)
+            self._rows = rows
+            self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])

@@ -95,6 +95,8 @@ def pipeline(
     max_steps: int = 10_000,
     fetch_rows: Callable[[int, Sequence[bytes]], Sequence[bytes | None]] = no_rows,
     device: torch.device = CPU,
+    expiry_ms: int | None = None,
+    max_users: int | None = None,
 ) -> tuple[Pipeline, Table]:
     """A pipeline and its table, with weights by seed."""
     model = model or small_model()
@@ -104,8 +106,10 @@ def pipeline(
         model=model_hash,
         device=device,
         fetch_rows=fetch_rows,
+        max_users=max_users,
     )
-    return Pipeline(table, Scorer(model, device), STATISTICS, NORMAL, max_steps=max_steps), table
+    scorer = Scorer(model, device)
+    return Pipeline(table, scorer, STATISTICS, NORMAL, max_steps=max_steps, expiry_ms=expiry_ms), table
 
 
 def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) -> list[Scored]:
@@ -113,13 +117,13 @@ def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) 
     edges = sorted({0, *cuts, len(events)})
     waiting, results = EventBatch.concat([]), []
     for start, end in pairwise(edges):
-        scored, waiting = pipeline.apply(
-            EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)])
-        )
-        results.append(scored)
+        outcome = pipeline.apply(EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)]))
+        results.append(outcome.scored)
+        waiting = outcome.deferred
     while len(waiting):
-        scored, waiting = pipeline.apply(waiting)
-        results.append(scored)
+        outcome = pipeline.apply(waiting)
+        results.append(outcome.scored)
+        waiting = outcome.deferred
     return results
 
 
@@ -141,7 +145,7 @@ def by_offset(results: Sequence[Scored]) -> dict[str, np.ndarray]:
 
 def stored_rows(table: Table) -> dict[tuple[int, bytes], bytes]:
     """Every row that changed, as it would be persisted; of the few partitions that tests have."""
-    return {(p, key): row for p in range(10) for key, row in table.take_changed(p).to_bytes()}
+    return {(p, key): row for p in range(10) for key, row in table.take_changed(p).to_bytes() if row is not None}
 
 
 def forget_strain(table: Table, partition: int, keys: Sequence[bytes]) -> None:

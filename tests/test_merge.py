@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.decode import decode
 from stream.events import EventBatch, Reject
-from stream.intake import DecodedFrame, Intake, Source
-from stream.merge import PartitionMerge, Position
+from stream.intake import DecodedFrame, Intake
+from stream.merge import PartitionMerge, Position, Source
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame
 
 ALL_READ = (True, True, True)
@@ -128,7 +129,7 @@ NO_WAIT = 60_000
 
 
 def _intake(partitions: Sequence[int] = (0,), *, hold_max_ms: int = NO_WAIT) -> Intake:
-    intake = Intake(hold_max_ms=hold_max_ms)
+    intake = Intake(hold_max_ms=hold_max_ms, steps=64)
     for partition in partitions:
         intake.start(partition, {})
     return intake
@@ -176,12 +177,49 @@ def test_a_frame_of_refused_records_alone_moves_the_position() -> None:
     assert intake.positions() == {(0, 0): Position(6)}
 
 
-def test_deferred_events_come_before_later_ones_and_leave_room_for_no_more_than_asked() -> None:
+def test_deferred_events_come_before_later_ones_of_their_user_however_often_they_are_deferred() -> None:
     intake = _intake()
-    _put(intake, _records(10))
-    events = intake.take(6, _read(), 0)
-    intake.defer(events.take(slice(2, None)))
-    assert intake.take(6, _read(), 0)["offset"].tolist() == [2, 3, 4, 5, 6, 7]
+    _put(intake, _records(40))
+    applied: list[tuple[bytes, int]] = []
+    rng = np.random.default_rng(3)
+    for _ in range(500):
+        events = intake.take(6, _read(), 0)
+        assert len(events) <= 6
+        share = rng.integers(0, 3, len(events))  # of each user some of the first
+        rank = np.array([events.key[:i].tolist().count(key) for i, key in enumerate(events.key.tolist())], np.int64)
+        now = rank < share.min(initial=2)
+        intake.defer(events.take(~now))
+        applied += zip(events.key[now].tolist(), events["offset"][now].tolist(), strict=True)
+    assert not intake.holds_any()
+    assert sorted(offset for _, offset in applied) == list(range(40))
+    for user in (b"u0", b"u1", b"u2"):
+        offsets = [offset for key, offset in applied if key == user]
+        assert offsets == sorted(offsets)
+
+
+def test_one_user_with_a_backlog_leaves_half_of_every_batch_to_the_others() -> None:
+    intake = _intake()
+    _put(intake, [click("bot", START_MS + i, i) for i in range(1_000)])
+    intake.defer(intake.take(1_000, _read(), 0))
+    _put(intake, _records(400, first=1_000))
+    of_others = []
+    while intake.queued().total():
+        taken = intake.take(200, _read(), 0)
+        of_others.append(int(np.count_nonzero(taken.key != b"bot")))
+        assert np.count_nonzero(taken.key == b"bot") == 64
+    assert of_others == [136, 136, 128]
+    assert intake.deferred[0, 0] == intake.deferred.total()
+
+
+def test_the_position_of_what_is_deferred_is_that_of_its_first_event_even_if_others_were_deferred_later() -> None:
+    intake = _intake((0, 1))
+    _put(intake, _records(6), partition=1)
+    first = intake.take(3, _read((0, 1)), 0)
+    intake.defer(first.take(first["offset"] > 0))
+    _put(intake, _records(6, user="v"))
+    intake.defer(intake.take(100, _read((0, 1)), 0))
+    assert intake.positions()[0, 0].offset == 0
+    assert intake.positions()[0, 1].offset == 1
 
 
 def test_a_backlog_in_one_partition_delays_no_other() -> None:
@@ -221,8 +259,8 @@ def test_waiting_counts_what_is_put_and_not_yet_taken() -> None:
     _put(intake, _records(3))
     of = frame(_records(2, first=3))
     intake.put(DecodedFrame(of.source, of.partition, of.next_offset, *decode(of, BOUNDS)))
-    assert intake.waiting()[0, 0] == 5
+    assert intake.queued()[0, 0] == 5
     intake.absorb()
-    assert intake.waiting()[0, 0] == 5
+    assert intake.queued()[0, 0] == 5
     intake.take(4, _read(), 0)
-    assert intake.waiting()[0, 0] == 1
+    assert intake.queued()[0, 0] == 1

@@ -99,7 +99,7 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) 
     store.own({0})
     loop = ScoringLoop(
         load(flags, environ={}),
-        intake=Intake(hold_max_ms=60_000),
+        intake=Intake(hold_max_ms=60_000, steps=64),
         core=Core(BOUNDS, table, cast(Pipeline, scoring or good), cast(Encoder, None)),
         publisher=cast(Publisher, publisher),
         checkpointer=cast(Checkpointer, checkpointer),

@@ -27,7 +27,7 @@ class Batches:
         self._closed: list[Any] = []
         self._start()
 
-    def append(self, key: bytes | None, value: bytes) -> None:
+    def append(self, key: bytes | None, value: bytes | None) -> None:
         """Add a record. One that is larger than a batch may be gets a batch of its own, for the broker to judge."""
         if self._append(self._count, self._timestamp_ms, key, value, _NO_HEADERS) is None:
             self._close()

@@ -22,7 +22,7 @@ from stream.kafka.batches import BATCH_BYTES, Batches
 from stream.kafka.store import ROWS_AT_ONCE, RowStore
 from stream.settings import Settings
 
-Row = tuple[bytes, bytes]
+Row = tuple[bytes, bytes | None]  # None: deleted
 
 
 class PreparedRows(NamedTuple):
@@ -56,7 +56,10 @@ class Checkpointer:
             if n % ROWS_AT_ONCE == 0:
                 local.append(write := self._store.new_write())
             batches.append(key, row)
-            write.put(key, row)
+            if row is None:
+                write.delete(key)
+            else:
+                write.put(key, row)
         return PreparedRows(batches.close(), local)
 
     async def commit(self, partition: int, rows: PreparedRows, offsets: Mapping[TopicPartition, int]) -> None:

@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from stream.errors import BrokerError
 from stream.events import Frame
-from stream.intake import Source
 from stream.kafka import topics
+from stream.merge import Source
 
 _POLL_MS = 500
 # A broker that has records and sends none for so long is taken for gone. Its own elections take 10 s.

@@ -11,7 +11,7 @@ import msgspec
 
 from stream.decode import TimeBounds
 from stream.errors import SettingsError
-from stream.intake import Source
+from stream.merge import Source
 from stream.replay import Recording, ShopMap, open_recording, open_rows, why_not
 from stream.replay.formats import Format
 from stream.replay.tally import Refuse

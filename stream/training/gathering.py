@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from stream import structured
+from stream.admission import repeats_of
 from stream.errors import SettingsError
-from stream.rows import RAW_EVENT
+from stream.rows import RAW_EVENT, SEQUENCE_EVENTS
 from stream.table import raw_events
 from stream.training import fraud_labels
 from stream.training.fraud_labels import FraudLabels, Kinds
@@ -132,10 +133,10 @@ def _grouped(blocks: UserBlocks, readings: Sequence[Reading], kinds: Kinds, wher
 
 
 def _repeats(entries: NDArray[np.void], readings: Sequence[Reading]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-    """(the events without those that another file of the shop had before, which of them have an id that came before).
+    """(the events that serving would apply, which of them have an id that came before).
 
-    Serving applies an event that is sent twice again, so a repeat within a file or a topic stays. Two files that
-    overlap are no sending twice: what both have is read from the one that has it first.
+    It passes over one whose id is that of one of the user's last events; what was sent again later than that, it
+    applies again. Two files that overlap are no sending twice: what both have is read from the one that has it first.
     """
     _, first, place = np.unique(
         entries["user"] * _MIX + entries["raw"]["event_hash"], return_index=True, return_inverse=True
@@ -146,10 +147,23 @@ def _repeats(entries: NDArray[np.void], readings: Sequence[Reading]) -> tuple[ND
     # What is known of an event is known of its repeats.
     for name in ("fraud", "kind"):
         entries["beside"][name][repeat] = entries["beside"][name][first[repeat]]
+    passed_over = _passed_over(entries, repeat & ~overlapping, ~overlapping)
     for which, column in ((overlapping, "dropped"), (repeat & ~overlapping, "repeated")):
         for shop, number in enumerate(np.bincount(entries["shop"][which], minlength=len(readings)).tolist()):
             setattr(readings[shop], column, getattr(readings[shop], column) + number)
-    return structured.take(entries, ~overlapping), repeat[~overlapping]
+    kept = ~(overlapping | passed_over)
+    return structured.take(entries, kept), repeat[kept]
+
+
+def _passed_over(entries: NDArray[np.void], repeat: NDArray[np.bool_], there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[N] of entries by user, the repeats that serving passes over: of what is `there`, in the order of each user."""
+    passed_over = np.zeros(len(entries), np.bool_)
+    starts = _starts(entries["user"])
+    of_user = np.split(np.arange(len(entries)), starts[1:]) if len(entries) else []
+    for user in np.unique(np.searchsorted(starts, np.flatnonzero(repeat), side="right") - 1).tolist():
+        theirs = of_user[user][there[of_user[user]]]
+        passed_over[theirs] = repeats_of(entries["raw"]["event_hash"][theirs].tolist(), (), SEQUENCE_EVENTS)
+    return passed_over
 
 
 def _starts(user: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -17,8 +17,7 @@ from xxhash import xxh3_64_intdigest
 from stream import structured
 from stream.decode import decode
 from stream.events import SOURCES, EventBatch, Frame, Record
-from stream.intake import Source
-from stream.merge import PartitionMerge
+from stream.merge import PartitionMerge, Source
 from stream.training.fraud_labels import Kinds
 from stream.training.reading import Reading
 from stream.training.sources import BESIDE, Shop

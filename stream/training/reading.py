@@ -27,12 +27,12 @@ class Reading:
     """One shop's tally."""
 
     name: str
-    events: int = 0  # that serving would apply, before repeats of another file are dropped
+    events: int = 0  # that serving would take, before repeats are looked for
     users: int = 0
     first_ms: int = 0  # event time of the earliest and of the latest
     last_ms: int = 0
     end_ms: int = 0  # the shop was watched up to here, not included
-    repeated: int = 0  # ids that came before: kept, as serving applies them again; no purchase is told of twice
+    repeated: int = 0  # ids that came before: passed over, or applied again where serving would; nothing is told twice
     dropped: int = 0  # repeats of what another file had
     refused: Counter[str] = dataclasses.field(default_factory=Counter)  # by reason
     example: dict[str, str] = dataclasses.field(default_factory=dict)  # reason -> where and why, of the first

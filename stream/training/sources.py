@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.decode import TimeBounds
 from stream.events import Frame
-from stream.intake import Source
+from stream.merge import Source
 from stream.shop_event import ROLES, ShopEvent
 from stream.shop_frames import ShopFrames
 from stream.simulator.scenario import Scenario

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from stream.decode import TimeBounds
 from stream.errors import SettingsError
-from stream.intake import Source
 from stream.kafka.stretch import Stretch
+from stream.merge import Source
 from stream.settings import Settings
 from stream.training.fraud_labels import Kinds
 from stream.training.reading import Reading, moment

@@ -60,9 +60,9 @@ def _offline(settings: Settings, events: EventBatch) -> Scored:
     """One batch, one pipeline, no state before it, the shipped model."""
     whole = msgspec.structs.replace(settings, batch_max_steps=len(events))
     pipeline = assemble(whole, model_file.load(settings.model), torch.device("cpu"), no_rows).pipeline
-    scored, deferred = pipeline.apply(events)
-    assert not len(deferred)
-    return scored
+    outcome = pipeline.apply(events)
+    assert not len(outcome.deferred)
+    return outcome.scored
 
 
 async def test_offline_scoring_in_the_applied_order_equals_what_the_service_published(

@@ -9,7 +9,7 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -44,20 +44,30 @@ async def _state(settings: Settings) -> dict[bytes, bytes]:
     return {record.key: record.value for record in await read(settings, settings.changelog_topic)}
 
 
-async def _source_records(settings: Settings) -> list[tuple[str, int, int, bytes]]:
+class Sent(NamedTuple):
+    """A record on a source topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    event_id: str
+
+
+async def _source_records(settings: Settings) -> list[Sent]:
     return [
-        (topic, record.partition, record.offset, record.key)
+        Sent(topic, record.partition, record.offset, record.key, json.loads(record.value)["event_id"])
         for topic in settings.source_topics
         for record in await read(settings, topic)
     ]
 
 
-async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[tuple[str, int, int, bytes]]) -> None:
+async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[Sent]) -> None:
     offsets, state = await committed(settings), await _state(settings)
     row_of = {
         key: np.frombuffer(row, rows.HEADER, count=1)[0] for key, row in state.items() if key != rows.PARTITION_KEY
     }
-    for topic, partition, offset, key in sources:
+    for topic, partition, offset, key, _ in sources:
         if offset < offsets.get((topic, partition), 0):
             assert row_of[key]["offsets"][settings.source_topics.index(topic)] >= offset
 
@@ -109,11 +119,13 @@ def _assert_equal(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> No
             assert_rows_alike(found[key], row, rtol=1e-5)
 
 
-def _assert_all_scored(
-    sources: list[tuple[str, int, int, bytes]], published: list[dict[str, Any]], *, repeats: bool
-) -> None:
+def _assert_all_scored(sources: list[Sent], published: list[dict[str, Any]], *, repeats: bool) -> None:
     ids = Counter(score["id"].rsplit("-", 1)[0] for score in published)
-    assert ids.keys() == {f"{topic}-{partition}-{offset}" for topic, partition, offset, _ in sources}
+    sent = {f"{topic}-{partition}-{offset}": (key, event_id) for topic, partition, offset, key, event_id in sources}
+    assert ids.keys() <= sent.keys()
+    scored = {sent[name] for name in ids}
+    assert scored == set(sent.values())  # every event,
+    assert len(ids) == len(scored) < len(sent)  # and what was sent twice once
     if not repeats:
         assert set(ids.values()) == {1}
     first: dict[str, dict[str, Any]] = {}

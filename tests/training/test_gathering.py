@@ -11,6 +11,7 @@ import pytest
 from stream import sequences
 from stream.errors import SettingsError
 from stream.events import ACTIONS
+from stream.rows import SEQUENCE_EVENTS
 from stream.shop_event import ShopEvent
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
@@ -78,10 +79,12 @@ def test_events_of_one_time_go_by_topic_wherever_a_poll_ends() -> None:
 def test_every_event_is_there_once_with_what_is_known_of_it(events: list[ShopEvent]) -> None:
     found = gathered(events)
     (reading,), runs = found.readings, found.runs
-    assert len(runs) == len(events) == reading.events
+    once = {event.value: event for event in events}.values()
+    assert reading.events == len(events)
+    assert len(runs) == len(once)
     assert reading.users == len(runs.counts) == len({event.key for event in events})
     assert runs.counts.min() >= 1 and runs.counts.sum() == len(runs)
-    assert (runs.fraud == 1).sum() >= sum(event.label is not None for event in events) > 0
+    assert (runs.fraud == 1).sum() >= sum(event.label is not None for event in once) > 0
     assert (runs.fraud != -1).all()
     assert (runs.kind > 0).tolist() == (runs.fraud == 1).tolist()
     assert {"", "account_takeover"} <= set(runs.kinds)
@@ -89,19 +92,34 @@ def test_every_event_is_there_once_with_what_is_known_of_it(events: list[ShopEve
     assert (runs.user[1:] > runs.user[:-1]).all()
 
 
-def test_an_event_that_is_sent_twice_is_applied_twice_as_serving_does(events: list[ShopEvent]) -> None:
+def test_an_event_that_is_sent_twice_is_passed_over_as_serving_does(events: list[ShopEvent]) -> None:
     found = gathered(events)
     (reading,), runs = found.readings, found.runs
     ids = {event.value for event in events}
-    assert reading.repeated == runs.repeat.sum() == len(events) - len(ids) > 0
-    assert reading.dropped == 0
+    assert reading.repeated == len(events) - len(ids) > 0
+    assert (len(runs), runs.repeat.sum(), reading.dropped) == (len(ids), 0, 0)
+
+
+def test_an_event_that_is_sent_again_much_later_is_applied_again_as_serving_does() -> None:
+    (first,), between = happened([("ann", "view_item", 0)]), _between()
+    later = first._replace(sent_ms=START_MS + DAY_MS)
+    runs = gathered([first, *between, later]).runs
+    assert runs.repeat.tolist() == [*[False] * (1 + len(between)), True]
+    runs = gathered([first, *between[1:], later]).runs
+    assert runs.repeat.tolist() == [False] * len(between)
+
+
+def _between() -> list[ShopEvent]:
+    """As many events of the user's as push an earlier one out of their rolling sequence."""
+    return happened([("ann", "view_cart", 1 + n) for n in range(SEQUENCE_EVENTS)])
 
 
 def test_what_is_known_of_an_event_is_known_of_its_repeats() -> None:
-    one, other = happened([("ann", "view_item", 0), ("ann", "view_cart", 1)])
-    runs = gathered([one._replace(label=b'{"fraud":"scraper"}'), other, one._replace(sent_ms=START_MS + 9)]).runs
+    (one,), between = happened([("ann", "view_item", 0)]), _between()
+    labelled = one._replace(label=b'{"fraud":"scraper"}')
+    runs = gathered([labelled, *between, one._replace(sent_ms=START_MS + DAY_MS)]).runs
     assert sorted(zip(runs.repeat.tolist(), runs.fraud.tolist(), runs.kind.tolist(), strict=True)) == [
-        (False, 0, 0),
+        *[(False, 0, 0)] * len(between),
         (False, 1, 1),
         (True, 1, 1),
     ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stream.events import ACTIONS
+from stream.rows import SEQUENCE_EVENTS
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import labels
@@ -87,9 +88,9 @@ def test_the_same_user_id_in_another_shop_is_another_user() -> None:
 
 def test_a_purchase_that_comes_again_even_under_a_later_time_is_no_purchase_to_come() -> None:
     order, again = (shop_event("ann", "purchase", START_MS + after, event_id="order") for after in (0, 5_000))
-    view = shop_event("ann", "view_item", START_MS + 1_000)
-    runs = gathered([order, view, again], end_ms=START_MS + 9 * DAY_MS).runs
-    assert runs.repeat.tolist() == [False, False, True]
+    views = [shop_event("ann", "view_item", START_MS + 1_000 + n) for n in range(SEQUENCE_EVENTS)]
+    runs = gathered([order, *views, again], end_ms=START_MS + 9 * DAY_MS).runs
+    assert np.flatnonzero(runs.repeat).tolist() == [len(views) + 1]
     assert not labels.within(runs, HORIZONS_SECS).bought.any()
 
 

@@ -110,10 +110,8 @@ def as_serving_sees_it() -> tuple[Columns, NDArray[np.float32]]:
     rng = np.random.default_rng(1)
     while start < len(events) or len(waiting):
         end = start + int(rng.integers(1, 300))
-        scored, waiting = pipeline.apply(
-            EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)])
-        )
-        start = end
+        outcome = pipeline.apply(EventBatch.concat([b for b in (waiting, events.take(slice(start, end))) if len(b)]))
+        scored, waiting, start = outcome.scored, outcome.deferred, end
         packing, columns = heard.packing, columns_of(heard.seen)
         whole = whole or [np.zeros((len(of), *column.shape[1:]), column.dtype) for column in columns]
         to = [place[int(name)] for name in scored.events["event_hash"]]

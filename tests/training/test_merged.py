@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stream.decode import TimeBounds, decode
 from stream.events import SOURCES, EventBatch, Frame
-from stream.intake import DecodedFrame, Intake, Source
+from stream.intake import DecodedFrame, Intake
+from stream.merge import Source
 from stream.shop_event import ROLES
 from stream.training.fraud_labels import Kinds
 from stream.training.merged import Merged, merged
@@ -92,7 +93,7 @@ def test_the_order_is_that_of_servings_intake_and_each_event_keeps_its_own(
     asked = [*zip(polls, ends, strict=False), ({}, everything)]
     parts = read(PolledShop(asked))
 
-    intake = Intake(hold_max_ms=10**9)
+    intake = Intake(hold_max_ms=10**9, steps=64)
     for partition in (0, 1):
         intake.start(partition, {})
     applied: list[EventBatch] = []

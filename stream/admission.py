@@ -1,0 +1,143 @@
+"""Which events of a batch are applied now: neither those that came before, nor those that have to wait.
+
+    held       its row has it already: a replay brings it again
+    repeated   its id is that of one of the user's last R events: sent twice
+    deferred   its user has had their share of the batch, was silent for so long that they begin anew, or finds no room
+    admitted   the rest
+
+Each is decided by the events and the rows alone, so that however the input is cut, the same events are applied. Where
+one of a user's events waits, all later ones of theirs wait too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream import sequences
+from stream.events import EventBatch
+from stream.sequences import Ints, Packing
+from stream.slots import NO_ROOM
+from stream.table import Table
+
+Bools = NDArray[np.bool_]
+Hashes = NDArray[np.uint64]
+
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that no two slots are mixed into one (2^64 / golden ratio)
+
+
+class Repeated(NamedTuple):
+    """N events, and their users' slots."""
+
+    events: EventBatch
+    slots: Ints
+
+
+class Admission(NamedTuple):
+    """What becomes of a batch's events."""
+
+    events: EventBatch  # [N] to be applied, in their order
+    slots: Ints  # [N]
+    packing: Packing  # of these
+    deferred: EventBatch  # to be brought again, before any later event of their users
+    held: int  # so many are passed over
+    repeated: Repeated  # passed over too; their offsets are for the table to remember
+    crowded: bool  # some wait for room, which only a checkpoint can make
+
+
+def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | None) -> Admission:
+    """Decide on each event; a user who was silent for longer than `expiry_ms` (None: never) begins anew in the table.
+
+    At most `max_steps` events of a user are admitted.
+    """
+    slots = table.slots(events["partition"], events.key)
+    crowded = bool((slots == NO_ROOM).any())
+    news = ~table.applied(slots, events["source"], events["offset"])
+    held = len(events) - int(np.count_nonzero(news))
+    if held:
+        events, slots = events.take(news), slots[news]
+    packing = sequences.pack(slots)
+    deferred = events.take(slice(0))
+    waits = (slots == NO_ROOM) | packing.to_arrival(packing.rank >= max_steps)
+    if expiry_ms is not None:
+        waits |= _silent(table, events, packing, expiry_ms)
+    if waits.any():
+        deferred = events.take(waits)
+        events, slots = events.take(~waits), slots[~waits]
+        packing = sequences.pack(slots)
+    repeats = _repeats(table, events, slots, packing)
+    repeated = Repeated(events.take(repeats), slots[repeats])
+    if len(repeated.slots):
+        events, slots = events.take(~repeats), slots[~repeats]
+        packing = sequences.pack(slots)
+    return Admission(events, slots, packing, deferred, held, repeated, crowded)
+
+
+def repeats_of(hashes: Sequence[int], recent: Sequence[int], sequence: int) -> list[bool]:
+    """Of each of a user's events, by the hashes of their ids, whether it repeats one of the last `sequence` applied.
+
+    `recent` are the hashes of those applied before, the latest last.
+    """
+    held = deque(recent, maxlen=sequence)
+    found = []
+    for event in hashes:
+        repeats = event in held
+        if not repeats:
+            held.append(event)
+        found.append(repeats)
+    return found
+
+
+def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) -> Bools:
+    """[N] the events that may come after too long a silence within the batch, and what follows them.
+
+    Users who were silent for too long before it begin anew.
+
+    Silence is measured up to the running maximum of event time in the event's topic partition, which no later event of
+    it can be behind: what has expired by it stays so, and may be deleted from the store before the next event comes.
+    """
+    nobody = np.zeros(len(events), np.bool_)
+    if not len(events):
+        return nobody
+    last_ms = table.last_time_ms(packing.users)  # of NO_ROOM that of anybody: it waits whatever is said here
+    order_ms, time_ms = events["order_ms"][packing.arrival], events["time_ms"][packing.arrival]
+    first = slice(0, len(packing.users))  # of each user, in packed order
+    known = last_ms >= 0
+    begun_ms = np.where(known, last_ms, time_ms[first])
+    if order_ms.max() - begun_ms.min() <= expiry_ms:  # nearly always
+        return nobody
+    anew = known & (order_ms[first] - last_ms > expiry_ms) & (packing.users != NO_ROOM)
+    table.begin_anew(packing.users[anew])
+    begun_ms[anew] = time_ms[first][anew]
+    # Not measured from the event before, which may turn out a repeat: rather one that waits for nothing.
+    far = (order_ms - begun_ms[packing.user] > expiry_ms) & (packing.rank > 0)
+    if not far.any():
+        return nobody
+    from_rank = np.full(len(packing.users), len(events))
+    np.minimum.at(from_rank, packing.user[far], packing.rank[far])
+    return packing.to_arrival(packing.rank >= from_rank[packing.user])
+
+
+def _repeats(table: Table, events: EventBatch, slots: Ints, packing: Packing) -> Bools:
+    """[N] the events whose id is that of one of their user's last R."""
+    hashes: Hashes = events["event_hash"]
+    mixed = hashes ^ (slots.astype(np.uint64) * _MIX)
+    in_order = np.sort(mixed)
+    suspect = table.holds_event(slots, hashes)
+    if (in_order[1:] == in_order[:-1]).any():
+        _, first, place = np.unique(mixed, return_index=True, return_inverse=True)
+        suspect |= first[place] != np.arange(len(mixed))
+    repeats = np.zeros(len(hashes), np.bool_)
+    if not suspect.any():  # nearly always
+        return repeats
+    suspects = np.isin(packing.users, slots[suspect])
+    user_of = packing.to_arrival(packing.user)
+    for user in np.flatnonzero(suspects).tolist():
+        theirs = np.flatnonzero(user_of == user)
+        before = table.event_hashes(int(packing.users[user]))
+        repeats[theirs] = repeats_of(hashes[theirs].tolist(), before, table.sequence)
+    return repeats

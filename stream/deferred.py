@@ -1,0 +1,111 @@
+"""Events that were taken and not applied yet, by user: they come again in their order, a share of them a batch.
+
+A bot that sends half of all traffic has its events here, thousands of them, and nobody else waits for them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events import SOURCES, EventBatch
+from stream.merge import Position, Source
+
+_User = tuple[int, bytes]
+
+
+class Deferred:
+    """Per user, in their order; none of it is applied."""
+
+    def __init__(self) -> None:
+        self._of_user: dict[_User, deque[EventBatch]] = {}
+        self.waiting: Counter[Source] = Counter()  # never changed but replaced: others may be reading it
+
+    def __len__(self) -> int:
+        return self.waiting.total()
+
+    def put_back(self, events: EventBatch) -> None:
+        """Events that were taken and not applied: before the others of their users."""
+        for user, batch in _by_user(events):
+            self._of_user.setdefault(user, deque()).appendleft(batch)
+        self.waiting = self.waiting + _sources(events)
+
+    def keep_behind(self, events: EventBatch) -> EventBatch:
+        """Events, without those whose user has earlier ones here: these are kept, behind the earlier ones."""
+        if not self._of_user or not len(events):
+            return events
+        users = zip(events["partition"].tolist(), events.key.tolist(), strict=True)
+        behind = np.fromiter((user in self._of_user for user in users), np.bool_, len(events))
+        if not behind.any():
+            return events
+        kept = events.take(behind)
+        for user, batch in _by_user(kept):
+            self._of_user[user].append(batch)
+        self.waiting = self.waiting + _sources(kept)
+        return events.take(~behind)
+
+    def take(self, each: int, n: int) -> EventBatch:
+        """The first events of each user, at most `each` of one and n in all."""
+        taken: list[EventBatch] = []
+        for user in list(self._of_user):
+            if n <= 0:
+                break
+            batches, room = self._of_user.pop(user), min(each, n)
+            while batches and room:
+                batch = batches.popleft()
+                if len(batch) > room:
+                    batches.appendleft(batch.take(slice(room, None)))
+                    batch = batch.take(slice(room))
+                taken.append(batch)
+                room -= len(batch)
+                n -= len(batch)
+            if batches:
+                self._of_user[user] = batches  # behind the others, so that all have their turn
+        events = EventBatch.concat(taken)
+        self.waiting = self.waiting - _sources(events)
+        return events
+
+    def positions(self) -> dict[Source, Position]:
+        """The first event of each source."""
+        first: dict[Source, Position] = {}
+        for batches in self._of_user.values():
+            for batch in batches:
+                for source, position in _firsts(batch):
+                    if source not in first or position.offset < first[source].offset:
+                        first[source] = position
+        return first
+
+    def clear(self) -> None:
+        self._of_user.clear()
+        self.waiting = Counter()
+
+
+def _by_user(events: EventBatch) -> Iterator[tuple[_User, EventBatch]]:
+    places: dict[_User, list[int]] = {}
+    for place, user in enumerate(zip(events["partition"].tolist(), events.key.tolist(), strict=True)):
+        places.setdefault(user, []).append(place)
+    for user, of_user in places.items():
+        yield user, events.take(np.array(of_user, np.int64))
+
+
+def _sources(events: EventBatch) -> Counter[Source]:
+    places, counts = np.unique(_places(events), return_counts=True)
+    return Counter({_source(place): n for place, n in zip(places.tolist(), counts.tolist(), strict=True)})
+
+
+def _firsts(events: EventBatch) -> Iterator[tuple[Source, Position]]:
+    places, first = np.unique(_places(events), return_index=True)
+    for place, i in zip(places.tolist(), first.tolist(), strict=True):
+        # Its own key stands for the running maximum before it: from there on, both give the same order.
+        yield _source(place), Position(int(events["offset"][i]), int(events["order_ms"][i]))
+
+
+def _places(events: EventBatch) -> NDArray[np.int64]:
+    return np.asarray(events["partition"].astype(np.int64) * len(SOURCES) + events["source"])
+
+
+def _source(place: int) -> Source:
+    return place % len(SOURCES), place // len(SOURCES)
