@@ -10,19 +10,22 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict, WriteBatch, WriteOptions
 
 from stream.errors import SettingsError, StateError
 from stream.rows import PARTITION_KEY, PartitionRow
 
 logger = logging.getLogger(__name__)
 
-# Local only, and no user's key: 0xfe is in no UTF-8 text.
-_OFFSET_KEY = b"\xfechangelog-offset"
+# Local only, and no user's key: 0xfe is in no UTF-8 text. All users' keys come before it.
+_LOCAL = b"\xfe"
+_OFFSET_KEY = _LOCAL + b"changelog-offset"
+_COMPACTED_KEY = _LOCAL + b"compacted"
 # A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
 _WRITE_BUFFER_BYTES = 16 << 20
 # Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
@@ -48,11 +51,39 @@ class RowStore:
 
     def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The row of each key, or None."""
-        return cast(list[bytes | None], self._read(partition, list(keys)))
+        return cast(list[bytes | None], self._read(partition, lambda db: db.get(list(keys))))
+
+    def scan(self, partition: int, after: bytes | None, n: int) -> list[tuple[bytes, bytes]]:
+        """The next n rows of users whose key is greater than `after` (None: from the first), in the order of keys.
+
+        Each call sees the rows as they are then: 2 us a row.
+        """
+        rows = self._read(partition, lambda db: list(islice(db.items(from_key=after or b""), n + 1)))
+        return [row for row in rows if row[0] != after and row[0] < _LOCAL][:n]
+
+    def compact(self, partition: int, key: bytes) -> None:
+        """Make what was deleted or overwritten under a key go from the disk; and the key itself where it has no row.
+
+        Takes a quarter of a second, without the interpreter. What the file system has set free may still be on the
+        medium.
+        """
+        everything = CompactOptions()
+        everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        db = self._db(partition)
+        try:
+            db.flush()
+            db.compact_range(key, key + b"\0", everything)
+            # The list of files still says that one began or ended with the key. Each change writes it anew.
+            db.put(_COMPACTED_KEY, b"")
+            db.flush()
+        except Exception as error:
+            raise StateError(f"{self._path(partition)}: cannot be compacted ({error})") from None
+        for log in self._path(partition).glob("LOG*"):  # it says what was compacted
+            log.unlink(missing_ok=True)
 
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""
-        value = self._read(partition, PARTITION_KEY)
+        value = self._read(partition, lambda db: db.get(PARTITION_KEY))
         return None if value is None else PartitionRow.from_bytes(value)
 
     @staticmethod
@@ -61,11 +92,14 @@ class RowStore:
         return WriteBatch(raw_mode=True)
 
     def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
-        """Apply writes, then the changelog offset that they reach up to."""
+        """Apply writes, then the changelog offset that they reach up to. StateError where the disk is full, say."""
         db = self._db(partition)
-        for write in writes:
-            db.write(write)
-        db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        try:
+            for write in writes:
+                db.write(write)
+            db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        except Exception as error:
+            raise StateError(f"{self._path(partition)}: cannot be written ({error})") from None
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Put rows (None: delete), then the changelog offset that they reach up to."""
@@ -79,7 +113,7 @@ class RowStore:
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
-        value = self._read(partition, _OFFSET_KEY)
+        value = self._read(partition, lambda db: db.get(_OFFSET_KEY))
         return None if value is None else int.from_bytes(value, "big")
 
     def close(self) -> None:
@@ -91,10 +125,11 @@ class RowStore:
         for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
 
-    def _read(self, partition: int, key: Any) -> Any:
+    def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
+        """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""
         db = self._db(partition)
         try:
-            return db.get(key)
+            return ask(db)
         except Exception as error:
             path = self._path(partition)
             self._open.pop(partition).close()
@@ -131,6 +166,8 @@ def _open_at(path: Path) -> Rdict:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_manifest_file_size(1)  # written anew at each change: a few kB, and no key that is gone stays in it
+    options.set_keep_log_file_num(1)
     without_log = WriteOptions()
     without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
     db = Rdict(str(path), options)

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,80 @@ def test_a_partition_has_a_row_of_its_own(store: RowStore) -> None:
     store.write(0, [(PARTITION_KEY, b"rubbish")], 4)
     with pytest.raises(StateError, match="row of a partition"):
         store.partition_row(0)
+
+
+def test_a_scan_walks_the_users_in_the_order_of_keys_in_slices(store: RowStore) -> None:
+    store.own([0, 1])
+    row = PartitionRow(positions={0: Position(7, 123)}).to_bytes()
+    store.write(0, [(PARTITION_KEY, row), (b"b", b"2"), ("🛒".encode(), b"4"), (b"a", b"1"), (b"ba", b"3")], 9)
+    store.write(0, [(b"b", b"two"), (b"gone", b"1")], 10)
+    store.write(0, [(b"gone", None)], 11)
+    users = [(b"a", b"1"), (b"b", b"two"), (b"ba", b"3"), ("🛒".encode(), b"4")]
+    assert store.scan(0, None, 10) == users
+    assert store.scan(0, b"b", 10) == users[2:]
+    assert store.scan(0, b"b\0", 1) == users[2:3]  # of a key without a row
+    assert store.scan(0, users[-1][0], 10) == store.scan(1, None, 10) == []
+    for n in (1, 2, 3):
+        walked: list[tuple[bytes, bytes]] = []
+        while piece := store.scan(0, walked[-1][0] if walked else None, n):
+            assert len(piece) <= n
+            walked += piece
+        assert walked == users
+
+
+def test_a_walk_meets_every_row_that_stays_while_others_come_and_go(store: RowStore) -> None:
+    store.own([0])
+    store.write(0, [(user, b"row") for user in USERS], 1)
+    met: list[bytes] = []
+    for turn in range(len(USERS)):
+        store.write(0, [(b"user-1-%d" % turn, b"new"), (b"user-1-%d" % (turn - 1), None)], turn)
+        if not (piece := store.scan(0, met[-1] if met else None, 100)):
+            break
+        met += [key for key, _ in piece]
+    assert [key for key in met if not key.startswith(b"user-1-")] == sorted(USERS)
+
+
+@pytest.mark.parametrize("key", [USERS[0], USERS[1234], min(USERS), max(USERS)])
+def test_nothing_of_a_deleted_row_is_on_the_disk_after_compacting(store: RowStore, tmp_path: Path, key: bytes) -> None:
+    secret = b"what nobody must read again"
+    store.own([0])
+    store.write(0, [(user, os.urandom(300)) for user in USERS], 3000)
+    store.write(0, [(key, secret)], 3001)
+    store._open[0].flush()
+    assert _files_with(secret, tmp_path / "state")
+    store.write(0, [(key, None)], 3002)
+    store.compact(0, key)
+    assert _files_with(secret, tmp_path / "state") == []
+    longer = [user for user in USERS if user.startswith(key) and user != key]
+    assert _files_with(key, tmp_path / "state", but=longer) == []
+    assert _files_with(key.hex().encode(), tmp_path / "state") == []
+    assert store.fetch(0, [key, USERS[7]])[0] is None
+    assert store.changelog_offset(0) == 3002
+    assert len(store.scan(0, None, 5000)) == len(USERS) - 1
+
+
+def test_compacting_a_row_that_is_alive_keeps_its_latest_bytes_alone(store: RowStore, tmp_path: Path) -> None:
+    store.own([0])
+    store.write(0, [(user, b"former bytes") for user in USERS[:10]], 1)
+    store._open[0].flush()
+    store.write(0, [(user, b"latter bytes") for user in USERS[:10]], 2)
+    for user in USERS[:10]:
+        store.compact(0, user)
+    assert _files_with(b"former bytes", tmp_path / "state") == []
+    assert store.scan(0, None, 20) == [(user, b"latter bytes") for user in sorted(USERS[:10])]
+
+
+def _files_with(what: bytes, folder: Path, *, but: Iterable[bytes] = ()) -> list[str]:
+    """The files in which these bytes are; other strings with them in it do not count."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            inside = path.read_bytes()
+            for other in but:
+                inside = inside.replace(other, b"")
+            if what in inside:
+                found.append(path.name)
+    return found
 
 
 def test_all_is_there_again_after_a_restart(tmp_path: Path) -> None:
