@@ -1,7 +1,8 @@
 """A real Kafka broker in a child process, for demos and tests, without Docker or an installed Java.
 
-One node, broker and controller in one, on loopback only. Its folder holds its log, its settings and what it stores; a
-second start on the same folder finds the topics of the first. It never outlives the process that started it.
+One node, broker and controller in one, on loopback only; with a seat, one of several of a cluster. Its folder holds its
+log, its settings and what it stores; a second start on the same folder finds the topics of the first. It never outlives
+the process that started it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import time
 import uuid
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from stream.errors import BrokerError, SettingsError
 from stream.processes import dying_with_parent
@@ -40,12 +41,8 @@ _LOG_TAIL_LINES = 15  # a Java exception's message and the first of its frames
 
 _PROPERTIES = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "log.dirs": "storage",  # beside server.properties; relative, so that no name of a folder needs escaping
-    "offsets.topic.replication.factor": "1",  # a single node holds the only copy of its internal topics
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "offsets.topic.num.partitions": "8",  # Kafka's 50 are for clusters; each is files to make, and to load at a start
     "transaction.state.log.num.partitions": "8",
     "group.initial.rebalance.delay.ms": "0",  # Kafka waits 3 s for further members of a new group
@@ -69,11 +66,34 @@ _JVM_FLAGS = (
 )
 
 
+class Seat(NamedTuple):
+    """The place of a node in its cluster."""
+
+    cluster_id: str
+    node: int  # from 1
+    controller_ports: Sequence[int]  # of all nodes, in their order: they vote with each other there
+
+    def properties(self, listener: str) -> Mapping[str, str]:
+        """What a node must know of its cluster; `listener` is for clients."""
+        addresses = [f"{_HOST}:{port}" for port in self.controller_ports]
+        copies = min(3, len(addresses))  # of its internal topics, as a cluster has them; a single node has the only one
+        return {
+            "node.id": str(self.node),
+            "listeners": f"PLAINTEXT://{listener},CONTROLLER://{addresses[self.node - 1]}",
+            # Static: a dynamic quorum would store the port of its birth.
+            "controller.quorum.voters": ",".join(f"{node}@{at}" for node, at in enumerate(addresses, 1)),
+            "offsets.topic.replication.factor": str(copies),
+            "transaction.state.log.replication.factor": str(copies),
+            "transaction.state.log.min.isr": str(max(1, copies - 1)),
+        }
+
+
 class EmbeddedBroker:
     """A broker that lives from `start` to `stop`, `kill` or the end of this process, whichever is first.
 
     `port` None takes a free one, once: a broker started again keeps its address. `heap_mb` is the JVM's heap in MiB;
-    `properties` go over those above. SettingsError: the port is taken. BrokerError: it does not come up.
+    `properties` go over those above. Without a `seat` it is a cluster of its own. SettingsError: the port is taken.
+    BrokerError: it does not come up.
     """
 
     def __init__(
@@ -83,9 +103,11 @@ class EmbeddedBroker:
         port: int | None = None,
         heap_mb: int = 512,
         properties: Mapping[str, str] | None = None,
+        seat: Seat | None = None,
     ) -> None:
         self._directory = directory.absolute()
-        self._port = _free_port() if port is None else port
+        self._port = free_port() if port is None else port
+        self._seat = seat
         self._heap_mb = heap_mb
         self._properties = dict(properties or {})
         self.bootstrap_servers = f"{_HOST}:{self._port}"
@@ -96,12 +118,15 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int:
         """Of the broker that was started; BrokerError without one."""
-        if self._process is None:
-            raise BrokerError(f"embedded broker {self.bootstrap_servers}: not running, so it has no pid")
-        return self._process.pid
+        return self._launched().pid
 
     def start(self) -> None:
         """Return once the broker answers Kafka requests."""
+        self.launch()
+        self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start it, and do not wait: a node of several answers only once most of them are there."""
         if self._process is not None and self._process.poll() is None:
             raise BrokerError(f"embedded broker {self.bootstrap_servers}: already started")
         if threading.current_thread() is not threading.main_thread():
@@ -110,11 +135,12 @@ class EmbeddedBroker:
             raise SettingsError(f"embedded broker: port {self._port} is taken by another process; name a free one")
         java, class_path = prepare()
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._write_properties()
+        seat = self._seat or Seat(new_cluster_id(), 1, [free_port(but=[self._port])])
+        self._write_properties(seat)
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             if not (self._directory / "storage" / "meta.properties").exists():  # what the format writes last
-                self._format(java, class_path, log)
+                self._format(java, class_path, seat.cluster_id, log)
             command = [
                 java,
                 f"-Xmx{self._heap_mb}m",
@@ -132,8 +158,11 @@ class EmbeddedBroker:
                 stderr=log,
                 start_new_session=True,  # ctrl-C reaches the parent alone, which then stops the broker in order
             )
+
+    def wait_until_it_answers(self) -> None:
+        """Return once a broker that was launched answers Kafka requests; one that does not is killed."""
         try:
-            self._wait_until_it_answers(self._process)
+            self._wait(self._launched())
         except BaseException:  # ctrl-C too: nothing may stay behind
             self.kill()
             raise
@@ -163,24 +192,24 @@ class EmbeddedBroker:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _write_properties(self) -> None:
-        controller = f"{_HOST}:{_free_port(but=self._port)}"
-        properties = _PROPERTIES | {
-            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
-            "controller.quorum.voters": f"1@{controller}",  # static: a dynamic quorum would store the port of its birth
-        }
-        text = "".join(f"{name}={value}\n" for name, value in (properties | self._properties).items())
+    def _launched(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise BrokerError(f"embedded broker {self.bootstrap_servers}: not running")
+        return self._process
+
+    def _write_properties(self, seat: Seat) -> None:
+        properties = {**_PROPERTIES, **seat.properties(self.bootstrap_servers), **self._properties}
+        text = "".join(f"{name}={value}\n" for name, value in properties.items())
         (self._directory / "server.properties").write_text(text)
 
-    def _format(self, java: str, class_path: str, log: IO[bytes]) -> None:
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    def _format(self, java: str, class_path: str, cluster_id: str, log: IO[bytes]) -> None:
         tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config=server.properties")
         # Half a second of start-up code: never worth the optimising compiler.
         command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", class_path, *tool]
         if subprocess.run(command, cwd=self._directory, stdout=log, stderr=log, check=False).returncode:
             raise self._failed("its folder could not be formatted")
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_SECS
         while not _answers(self._port):
             if (code := process.poll()) is not None:
@@ -225,9 +254,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port(but: int = 0) -> int:
+def free_port(but: Collection[int] = ()) -> int:
+    """A port that nobody listens at, and none of `but`."""
     order = random.SystemRandom().sample(_FREE_PORTS, len(_FREE_PORTS))  # not the generator that others seed
-    return next(port for port in order if port != but and _is_free(port))
+    return next(port for port in order if port not in but and _is_free(port))
+
+
+def new_cluster_id() -> str:
+    """A name that no other cluster has."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _answers(port: int) -> bool:
