@@ -14,6 +14,7 @@ from stream.intake import Intake
 from stream.kafka import faust_contract, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.collection import UserTable
+from stream.kafka.outlets import AtOnce, InTransactions
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
 from stream.kafka.transport import FrameApp, FrameConsumer, FrameSchema
@@ -87,12 +88,15 @@ def build_app(settings: Settings) -> WorkerApp:
 
     store = RowStore(settings.data_dir)
     core = assemble(settings, loaded, device, store.fetch)
+    checkpointer = Checkpointer(settings, store)
+    at_once = settings.guarantee == "at_least_once"
+    outlets = AtOnce(settings) if at_once else InTransactions(checkpointer.producer)
     app.committer = loop = ScoringLoop(
         settings,
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
-        publisher=Publisher(settings, core.encoder),
-        checkpointer=Checkpointer(settings, store),
+        publisher=Publisher(settings, core.encoder, outlets),
+        checkpointer=checkpointer,
         store=store,
         metrics=metrics,
         horizons=loaded.card.sizes.horizons,

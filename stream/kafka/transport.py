@@ -109,6 +109,10 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         }
         return records
 
+    def rejoin(self) -> None:
+        """Have the group say anew what is ours; called from another thread."""
+        self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
+
 
 class FrameConsumer(driver.Consumer):
     """Yields frames, keeps no acks, and commits through the app's `Committer`."""
@@ -153,6 +157,10 @@ class FrameConsumer(driver.Consumer):
     def set_full(self, full: set[TP]) -> None:
         """Fetch nothing for these until told otherwise: pauses single topic partitions, never an agent."""
         self._full = full
+
+    def rejoin(self) -> None:
+        """Ask the group what is ours: partitions that we had are another's."""
+        self._thread.rejoin()
 
     # -- fetching ------------------------------------------------------------------------------------------------------
 
