@@ -25,6 +25,8 @@ from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
 _OBSERVE_SECS = 1.0
@@ -58,6 +60,9 @@ class WorkerApp(FrameApp):
                     f"{sorted(partitions)} of {topic}; a user's events and row must be on one worker"
                 )
         standby = {tp.partition for tp in self.assignor.assigned_standbys()} - owned
+        logger.info(
+            "assigned partitions %s%s", sorted(owned), f", standing by for {sorted(standby)}" if standby else ""
+        )
         await self.copies.release()
         await self.committer.assigned(owned)
         await self.copies.take(owned, standby)

@@ -139,7 +139,6 @@ class LocalCopies:
 
     async def _follow(self, partitions: Collection[int]) -> None:
         """Copy what their owners write, for ever. Scoring comes first: it rests for as long as it has worked."""
-        logger.info("standing by for partitions %s", sorted(partitions))
         async with ChangelogReader(self._settings, partitions, patient=True) as reader:
             bounds = await reader.bounds()
             reader.begin({p: self._begin(p, bounds[p]) for p in partitions})
