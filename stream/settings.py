@@ -107,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     checkpoint_interval_ms: Annotated[
         int, Meta(ge=10, le=600_000, description="time between a partition's checkpoints; a crash repeats so much")
     ] = 3_000
+    standby_replicas: Annotated[
+        int, Meta(ge=0, le=8, description="other workers that keep a copy of each partition's state, to take it over")
+    ] = 0
     session_timeout_ms: Annotated[
         int, Meta(ge=1_000, le=1_800_000, description="silence after which the group gives our partitions away")
     ] = 30_000

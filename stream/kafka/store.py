@@ -125,6 +125,12 @@ class RowStore:
         for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
 
+    def forget(self, partition: int) -> None:
+        """Delete the copy of a partition, and open an empty one."""
+        self._open.pop(partition).close()
+        shutil.rmtree(self._path(partition), ignore_errors=True)
+        self._open[partition] = self._opened(partition)
+
     def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
         """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""
         db = self._db(partition)

@@ -288,7 +288,8 @@ def test_a_restart_without_its_local_copy_recovers_all_from_the_changelog(run: R
 
 def _assert_goes_on(before: Session, after: Session) -> None:
     for had, has in ((before.intent, after.intent), (before.anomaly, after.anomaly)):
-        assert len(has) == len(had) + MORE
+        assert 0.9 * MORE < len(has) - len(had) <= MORE  # an event that is sent twice is scored once
+        assert len({value["event_id"] for value in _values(has)}) == len(has)
         assert len({_source_of(record) for record in has}) == len(has)
     known = Counter(record.key for record in before.anomaly)
     old = {_source_of(record) for record in before.anomaly}
