@@ -28,8 +28,6 @@ from stream.merge import Position
 
 FORMAT = 2
 _READABLE = (1, FORMAT)
-# R where no setting says otherwise; training, which has no worker's settings, goes by it.
-SEQUENCE_EVENTS = 16
 NO_OFFSET = -1
 # The time of an event that a rolling sequence has a place for and never held: it was shorter when the event came.
 NOT_HELD_MS = -1

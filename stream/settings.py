@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta
 
 from stream.errors import SettingsError
-from stream.rows import SEQUENCE_EVENTS
 
 ENV_PREFIX = "BEHAVIOUR_"
 
@@ -64,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     torch_threads: Annotated[int, Meta(ge=1, le=256, description="CPU threads of one LSTM step")] = 1
 
-    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = SEQUENCE_EVENTS
+    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = 16
     batch_max_events: Annotated[int, Meta(ge=1, le=1_000_000, description="events of a micro-batch at most")] = 8192
     batch_max_steps: Annotated[
         int,

@@ -99,7 +99,7 @@ def test_a_number_out_of_range_names_the_limit(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("guarantee", "exactly_once"),
+        ("guarantee", "at_most_once"),
         ("device", "tpu"),
         ("log_level", "loud"),
         ("model", ""),
