@@ -153,6 +153,23 @@ def test_an_absurd_time_is_replaced_by_the_records_own_and_flagged(time: object)
     assert batch["time_bounded"][0]
 
 
+@pytest.mark.parametrize(("depth", "good"), [(198, True), (199, True), (200, False), (700, False)])
+@pytest.mark.parametrize("frames", [0, 300])
+def test_how_deep_an_event_may_nest_does_not_depend_on_who_decodes_it(depth: int, good: bool, frames: int) -> None:
+    def deeper(frames: int) -> tuple[EventBatch, list[Reject]]:
+        value = _with(nested=[]).replace(b"[]", b"[" * depth + b"]" * depth)
+        record = FakeRecord(b"u1", value, 0, START_MS)
+        return deeper(frames - 1) if frames else decode(frame([record]), BOUNDS)
+
+    batch, rejects = deeper(frames)
+    assert (len(batch), len(rejects)) == ((1, 0) if good else (0, 1))
+
+
+def test_many_brackets_side_by_side_or_in_a_text_are_no_nesting() -> None:
+    for fields in ({"items": [{"item_id": str(n)} for n in range(300)]}, {"text": '{"[' * 300}):
+        assert len(_decode(fields)) == 1
+
+
 def test_a_year_9999_event_does_not_move_the_merge() -> None:
     records = [click("u1", t, i) for i, t in enumerate((START_MS, 253_402_300_799_999, START_MS + 5))]
     for record in records:
@@ -171,7 +188,7 @@ def test_a_year_9999_event_does_not_move_the_merge() -> None:
         (b"3", "schema", "Expected object, got int"),
         (b'{"event_id":"\xff","event_name":"view_item","event_time":1,"user_id":"u1"}', "not_json", "utf-8"),
         (b"\xff\xfe{", "not_json", "expected a JSON object in UTF-8"),
-        (b'{"a":' * 100_000, "not_json", "got 500000 bytes"),
+        (b'{"a":' * 100_000, "not_json", "expected at most 200 brackets open at a time, got more"),
         (_with()[:-1], "not_json", "truncated"),
         (_with() + b"x", "not_json", "trailing"),
         (b'{"event_id":"e1","event_name":"view_item","event_time":1}', "schema", "missing required field user_id"),
