@@ -233,7 +233,7 @@ class ScoringLoop:
         """Own nothing, commit nothing of what was owned, and ask the group what is ours: it will be restored."""
         if not self._committing.partitions:
             return  # said already
-        logger.warning("%s. Dropping what is not committed of %s", error, sorted(self._committing.partitions))
+        logger.warning("%s; dropping all such of %s, and rejoining", error, sorted(self._committing.partitions))
         self._open = self._assigned = False
         self._committing.disown()
         self._reach().rejoin()

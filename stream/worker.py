@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import faust
+from aiokafka.errors import ProducerFenced
 from prometheus_client import ProcessCollector
 
 from stream.app import build_app
@@ -114,7 +115,13 @@ def set_up_logging(level: str) -> None:
     if level != "debug":
         for noisy in ("faust", "mode", "aiokafka"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        # Checkpoints that take longer than Faust's timer allows for: `behaviour_checkpoint_seconds` tells how long.
+        logging.getLogger("mode.timers").setLevel(logging.ERROR)
         # An error to aiokafka, and tried again at once: the first worker of a new broker always meets it.
         logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
             lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()
+        )
+        # A fenced producer also fails futures that nobody waits for; that it is fenced has been said.
+        logging.getLogger("asyncio").addFilter(
+            lambda record: not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
         )

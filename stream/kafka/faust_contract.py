@@ -13,8 +13,10 @@ from importlib.metadata import version
 import aiokafka
 import faust
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import Sender
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
@@ -59,6 +61,10 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",
     (aiokafka.AIOKafkaProducer, "send_batch"): "(self, batch, topic, *, partition)",
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
+    (aiokafka.AIOKafkaProducer, "begin_transaction"): "(self)",
+    (aiokafka.AIOKafkaProducer, "commit_transaction"): "(self)",
+    (aiokafka.AIOKafkaProducer, "abort_transaction"): "(self)",
+    (GroupCoordinator, "request_rejoin"): "(self)",
     (BatchBuilder, "append"): "(self, *, timestamp, key, value, headers=[])",
     (BatchBuilder, "close"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
@@ -66,8 +72,15 @@ _SIGNATURES: dict[tuple[type, str], str] = {
 }
 # What is read or set of their objects, by where it is first set.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    aiokafka.AIOKafkaConsumer: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription"),
+    aiokafka.AIOKafkaConsumer: (
+        "_fetch_max_wait_ms",
+        "_fetch_min_bytes",
+        "_isolation_level",
+        "_subscription",
+        "_coordinator",
+    ),
     aiokafka.AIOKafkaProducer: ("_sender",),
+    Sender: ("sender_task",),
     BatchBuilder: ("_builder", "_relative_offset"),
     TopicPartitionState: ("lso",),
     BaseConsumer: (
