@@ -123,7 +123,7 @@ def build_app(settings: Settings) -> WorkerApp:
     def fail(error: BaseException) -> None:
         app.add_future(app.crash(error))
 
-    store = RowStore(settings.data_dir)
+    store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
     app.committer = loop = ScoringLoop(
         settings,
