@@ -124,7 +124,7 @@ def build_app(settings: Settings) -> WorkerApp:
     def fail(error: BaseException) -> None:
         app.add_future(app.crash(error))
 
-    store = RowStore(settings.data_dir)
+    store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
     checkpointer = Checkpointer(settings, store)
     at_once = settings.guarantee == "at_least_once"

@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[Path, Meta(description="local copies of the state; each worker needs its own")] = Path(
         ".behaviour-stream"
     )
+    store_memory_bytes: Annotated[
+        int,
+        Meta(ge=32 << 20, le=1 << 40, description="memory of the local copies: blocks read, writes not yet on disk"),
+    ] = 512 << 20
     model: Annotated[str, Meta(min_length=1, description="a shipped model's name, or a .safetensors file")] = (
         "shoppers-h64"
     )

@@ -15,7 +15,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from stream.errors import SettingsError, StateError
 from stream.rows import PARTITION_KEY, PartitionRow
@@ -26,8 +37,10 @@ logger = logging.getLogger(__name__)
 _LOCAL = b"\xfe"
 _OFFSET_KEY = _LOCAL + b"changelog-offset"
 _COMPACTED_KEY = _LOCAL + b"compacted"
-# A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
-_WRITE_BUFFER_BYTES = 16 << 20
+# A partition's write buffer, where there are few of them: all together have half of the memory.
+_WRITE_BUFFER_BYTES = 64 << 20
+_BLOCK_BYTES = 4 << 10  # a read takes a block: two or three rows
+_FILTER_BITS = 10  # of a row: one in a hundred users never seen is looked for on the disk
 # Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
 ROWS_AT_ONCE = 256
 # RocksDB's words for a folder that another handle has; "block" and a folder's name have a "lock" in them too.
@@ -37,8 +50,10 @@ _HELD = re.compile(r"While lock file|lock hold by current process")
 class RowStore:
     """Rows by (partition, key), on this machine's disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, memory_bytes: int = 512 << 20) -> None:
+        """`memory_bytes`, of all partitions: blocks that were read, their indices and filters, and writes in memory."""
         self._folder = folder
+        self._memory = _Memory(memory_bytes)
         self._open: dict[int, Rdict] = {}
 
     def own(self, partitions: Iterable[int]) -> None:
@@ -154,7 +169,7 @@ class RowStore:
         path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _open_at(path)
+            return self._memory.open(path)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
@@ -165,17 +180,37 @@ class RowStore:
             # A copy is worth nothing that cannot be read: the changelog makes another.
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
-            return _open_at(path)
+            return self._memory.open(path)
 
 
-def _open_at(path: Path) -> Rdict:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    options.set_max_manifest_file_size(1)  # written anew at each change: a few kB, and no key that is gone stays in it
-    options.set_keep_log_file_num(1)
-    without_log = WriteOptions()
-    without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
-    db = Rdict(str(path), options)
-    db.set_write_options(without_log)
-    return db
+class _Memory:
+    """What all partitions share, and how each is opened with it."""
+
+    def __init__(self, size: int) -> None:
+        self._blocks = Cache(size)
+        # Writes count as blocks, which make room for them.
+        self._writes = WriteBufferManager.new_write_buffer_manager_with_cache(size // 2, False, self._blocks)
+
+    def open(self, path: Path) -> Rdict:
+        without_log = WriteOptions()
+        without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
+        db = Rdict(str(path), self._options())
+        db.set_write_options(without_log)
+        return db
+
+    def _options(self) -> Options:
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._blocks)
+        blocks.set_block_size(_BLOCK_BYTES)
+        blocks.set_bloom_filter(_FILTER_BITS, False)
+        blocks.set_cache_index_and_filter_blocks(True)  # else their memory grows with the users ever seen
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._writes)
+        options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+        options.set_compression_type(DBCompressionType.none())
+        options.set_bottommost_compression_type(DBCompressionType.lz4())  # nearly all rows are there, a third smaller
+        options.set_max_manifest_file_size(1)  # written anew at each change: a few kB, and no key that is gone stays
+        options.set_keep_log_file_num(1)
+        return options

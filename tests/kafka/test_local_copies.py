@@ -138,7 +138,7 @@ async def test_progress_is_told_from_all_to_nothing(
     assert not copies.restoring.active
     begin, end = [record.message for record in caplog.records]
     assert begin == "restoring partitions [1, 2]: 12,016 records of the changelog to read"
-    assert end.startswith("restored 12,013 rows in ")
+    assert end.startswith("restored 12,013 rows of partitions [1, 2] in ")
 
 
 async def test_a_restart_reads_nothing_that_the_disk_has(
