@@ -89,8 +89,9 @@ class Slot:
         code = self.process.returncode
         if self.fate or code == 0:
             return f"{self.fate or 'by itself'}: {code}"
-        errors = [line for line in self.said().splitlines() if " ERROR stream" in line or re.match(r"\S*Error\b", line)]
-        last = errors[-1].split(" ERROR ", 1)[-1] if errors else "nothing said"
+        said = [line for line in self.said().splitlines() if line.strip()] or ["nothing said"]
+        errors = [line for line in said if " ERROR stream" in line or re.match(r"[\w.]*Error\b", line)]
+        last = (errors or said)[-1].split(" ERROR ", 1)[-1]
         return f"{code}: {_NUMBER.sub('N', last)[:160]}"
 
 

@@ -39,7 +39,7 @@ def _same(found: bytes, expected: bytes) -> bool:
 
 
 def _judged(found: Found, expected: Expected = EXPECTED) -> Tally:
-    return verdict.judge(expected, found, _same)
+    return verdict.tally(verdict.judge(expected, found, _same))
 
 
 def _with_intents(*more: Score) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,9 @@ REPEAT_TOLERANCE = 1e-5
 PARITY_TOLERANCE = 1e-4 + 5e-7
 # Events of different topics that arrive within this time of each other may be merged otherwise by a replay.
 MOMENTS_MS = 10_000
+
+# What at_least_once may have, if the order was not determined.
+HARMLESS = frozenset({"repeated", "repeated_different", "dead_letters_repeated"})
 
 INTENT, ANOMALY = TOPICS = (0, 1)
 
@@ -84,7 +87,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     def defects(self, *, guarantee: str, order_is_determined: bool) -> dict[str, int]:
         """What must not be, by name."""
-        allowed = {"repeated", "repeated_different", "dead_letters_repeated"}
+        allowed = set(HARMLESS)
         if order_is_determined:
             allowed.discard("repeated_different")
         if guarantee == "exactly_once":
@@ -92,15 +95,30 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         return {name: n for name in self.__struct_fields__ if (n := getattr(self, name)) and name not in allowed}
 
 
-def judge(expected: Expected, found: Found, alike: Callable[[bytes, bytes], bool]) -> Tally:
+class Finding(NamedTuple):
+    """Something to be counted."""
+
+    counter: str  # of Tally
+    what: object
+    n: int = 1
+
+
+def judge(expected: Expected, found: Found, alike: Callable[[bytes, bytes], bool]) -> list[Finding]:
     """Everything but commits, which are looked at while the faults go on; `alike` says whether two rows are."""
-    return (
-        _lost(expected, found)
-        + _rows(expected, found, alike)
-        + _scores(expected, found)
-        + _dead_letters(expected, found)
-        + sum((_repeats(scores, expected.events) for scores in found.scores), Tally())
-    )
+    return [
+        *_lost(expected, found),
+        *_rows(expected, found, alike),
+        *_scores(expected, found),
+        *_dead_letters(expected, found),
+        *(finding for scores in found.scores for finding in _repeats(scores, expected.events)),
+    ]
+
+
+def tally(findings: Iterable[Finding]) -> Tally:
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        counts[finding.counter] += finding.n
+    return Tally(**counts)
 
 
 def ahead_of_rows(
@@ -131,12 +149,13 @@ def repeats_of_events(events: Iterable[Event]) -> list[list[Event]]:
     return [same for same in by_id.values() if len(same) > 1]
 
 
-def _lost(expected: Expected, found: Found) -> Tally:
+def _lost(expected: Expected, found: Found) -> Iterator[Finding]:
     scored = [{score.where for score in scores} for scores in found.scores]
     unscored = Counter(event.key for where, event in expected.events.items() if not all(where in s for s in scored))
-    users = Counter(event.key for event in expected.events.values())
-    lost = sum(max(unscored[key], n - events_seen(found.rows.get(key))) for key, n in users.items())
-    return Tally(lost=lost)
+    for key, n in Counter(event.key for event in expected.events.values()).items():
+        lost = max(unscored[key], n - events_seen(found.rows.get(key)))
+        if lost > 0:
+            yield Finding("lost", key, lost)
 
 
 def events_seen(row: bytes | None) -> int:
@@ -144,50 +163,38 @@ def events_seen(row: bytes | None) -> int:
     return 0 if row is None else int(np.frombuffer(row, HEADER, count=1)[0]["events_seen"])
 
 
-def _rows(expected: Expected, found: Found, alike: Callable[[bytes, bytes], bool]) -> Tally:
-    different = [
-        key
-        for key in expected.rows.keys() | found.rows.keys()
-        if key not in found.rows or key not in expected.rows or not alike(found.rows[key], expected.rows[key])
-    ]
-    return Tally(rows_differ=len(different))
+def _rows(expected: Expected, found: Found, alike: Callable[[bytes, bytes], bool]) -> Iterator[Finding]:
+    for key in expected.rows.keys() | found.rows.keys():
+        if key not in found.rows or key not in expected.rows or not alike(found.rows[key], expected.rows[key]):
+            yield Finding("rows_differ", key)
 
 
-def _scores(expected: Expected, found: Found) -> Tally:
-    different: set[Where] = set()
-    unexpected = 0
+def _scores(expected: Expected, found: Found) -> Iterator[Finding]:
+    different: dict[Where, object] = {}
     for scores, figures in zip(found.scores, expected.figures, strict=True):
-        last = {score.where: score for score in scores}
-        unexpected += sum(score.where not in figures for score in scores)
-        different |= {
-            where
-            for where, figure in figures.items()
-            if where in last
-            and (
-                apart(last[where].figures, figure) > PARITY_TOLERANCE
-                or last[where].events_seen != expected.events_seen[where]
-            )
-        }
-    return Tally(scores_differ=len(different), scores_unexpected=unexpected)
+        yield from (Finding("scores_unexpected", score) for score in scores if score.where not in figures)
+        last = {score.where: score for score in scores if score.where in figures}
+        for where, score in last.items():
+            right = Score(where, expected.events_seen[where], figures[where])
+            if score.events_seen != right.events_seen or apart(score.figures, right.figures) > PARITY_TOLERANCE:
+                different.setdefault(where, (score, right))
+    yield from (Finding("scores_differ", both) for both in different.values())
 
 
-def _repeats(scores: Sequence[Score], events: Mapping[Where, Event]) -> Tally:
+def _repeats(scores: Sequence[Score], events: Mapping[Where, Event]) -> Iterator[Finding]:
     first: dict[Where, Score] = {}
-    repeated, different = 0, list[Where]()
+    mixed = _mixed_since(events.values())
     for score in scores:
         if score.where not in first:
             first[score.where] = score
             continue
-        repeated += 1
-        if apart(score.figures, first[score.where].figures) > REPEAT_TOLERANCE:
-            different.append(score.where)
-    mixed = _mixed_since(events.values())
-    unexplained = [
-        where
-        for where in different
-        if where in events and events[where].record_time_ms < mixed.get(events[where].key, 1 << 62)
-    ]
-    return Tally(repeated=repeated, repeated_different=len(different), repeated_unexplained=len(unexplained))
+        before = first[score.where]
+        yield Finding("repeated", score)
+        if apart(score.figures, before.figures) > REPEAT_TOLERANCE:
+            yield Finding("repeated_different", (before, score))
+            event = events.get(score.where)
+            if event is not None and event.record_time_ms < mixed.get(event.key, 1 << 62):
+                yield Finding("repeated_unexplained", (before, score))
 
 
 def _mixed_since(events: Iterable[Event]) -> dict[bytes, int]:
@@ -209,14 +216,16 @@ def _mixed_since(events: Iterable[Event]) -> dict[bytes, int]:
     return since
 
 
-def _dead_letters(expected: Expected, found: Found) -> Tally:
+def _dead_letters(expected: Expected, found: Found) -> Iterator[Finding]:
     told = Counter(found.dead_letters)
-    right = {where for where, reason in told if expected.rejects.get(where) == reason}
-    return Tally(
-        dead_letters_lost=len(expected.rejects.keys() - right),
-        dead_letters_repeated=sum(n - 1 for n in told.values()),
-        dead_letters_unexpected=sum(where not in expected.rejects for where, _ in told),
-    )
+    for where, reason in expected.rejects.items():
+        if (where, reason) not in told:
+            yield Finding("dead_letters_lost", (where, reason))
+    for letter, n in told.items():
+        if n > 1:
+            yield Finding("dead_letters_repeated", letter, n - 1)
+        if letter[0] not in expected.rejects:
+            yield Finding("dead_letters_unexpected", letter)
 
 
 def apart(one: Sequence[float], other: Sequence[float]) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,12 +14,13 @@ from stream import model_file, rows
 from stream.settings import Settings
 from tests.faults import expectation, verdict
 from tests.faults.tail import Group, Tail
-from tests.faults.verdict import Event, Found, Tally
+from tests.faults.verdict import Event, Finding, Found, Tally
 from tests.shop import assert_rows_alike
 
 _POLL_SECS = 0.1
 # The markers of a transaction reach offsets and changelog one after the other.
 _MARKERS_SECS = 15.0
+_EXAMPLES = 3
 _CARRY_RTOL = 1e-5  # h lies within 1; c has no bounds, and at 37 the next float32 is 4e-6 away
 
 
@@ -67,7 +70,6 @@ class Watch:
             if not ahead or time.monotonic() > deadline:
                 break
             await asyncio.sleep(_POLL_SECS)
-        self.notes += [f"committed {offsets[event.where[:2]]} is past {event}" for event in ahead[:3]]
         self._past_work.update(ahead)
 
     async def judged(self, *, order_is_determined: bool, sent: int) -> Tally:
@@ -92,8 +94,18 @@ class Watch:
         if len(self._sources) != sent:
             self.notes.append(f"sent {sent} records, found {len(self._sources)}")
         tolerance = 1e-5 if order_is_determined else verdict.PARITY_TOLERANCE
-        tally = verdict.judge(expected, found, lambda one, other: rows_alike(one, other, tolerance))
-        return tally + Tally(committed_past_work=len(self._past_work))
+        findings = verdict.judge(expected, found, lambda one, other: rows_alike(one, other, tolerance))
+        findings += [verdict.Finding("committed_past_work", event) for event in self._past_work]
+        self._tell(findings)
+        return verdict.tally(findings)
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        """Examples of each kind of what may be a defect."""
+        told: Counter[str] = Counter()
+        for finding in findings:
+            told[finding.counter] += 1
+            if told[finding.counter] <= _EXAMPLES and finding.counter not in verdict.HARMLESS:
+                self.notes.append(f"{finding.counter}: {finding.what}")
 
     async def _read_rows(self) -> None:
         for record in await self._row_tail.read():
