@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from tests.faults import campaign
+from tests.faults import campaign, disk
 from tests.faults.rounds import Form, Plan
 from tests.faults.verdict import Tally
 
@@ -61,6 +61,9 @@ def main(
         with log.open("a") as file:
             file.write(line + "\n")
 
+    cannot = disk.why_not(folder / "disk")
+    if cannot:
+        say(f"no disk can be filled up here: {cannot}")
     reports = {}
     for one in _FORMS if form == "both" else (form,):
         plan = Plan(
@@ -70,10 +73,12 @@ def main(
             events=events,
             rate_per_sec=rate,
             faults=faults,
+            small_disks=not cannot,
         )
         outcomes = campaign.run(plan, rounds, folder, say)
-        reports[one] = campaign.report(plan, outcomes, campaign.small_disks(folder))
+        reports[one] = campaign.report(plan, outcomes)
     told = next(iter(reports.values())) if len(reports) == 1 else _together(reports)
+    told["cannot"] = [f"full disk: {cannot}"] if cannot else []
     click.echo(json.dumps(told, indent=None if as_json else 1))
     sys.exit(1 if any(report["rounds_with_defects"] for report in reports.values()) else 0)
 

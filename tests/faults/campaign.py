@@ -70,13 +70,10 @@ def run(plan: Plan, rounds: int, folder: Path, say: Say) -> list[Outcome]:
     work = (folder / state.name).absolute()
     _tidy(work)
     work.mkdir(parents=True)
-    able = small_disks(work)
-    if able:
-        say(f"{state.name}: no disk can be filled up here: {able}")
     with EmbeddedBroker(work / "broker") as broker:
         while len(outcomes) < rounds:
             number = len(outcomes) + 1
-            outcome = _played(plan, number, broker, work / f"round-{number}", small_disks=not able)
+            outcome = _played(plan, number, broker, work / f"round-{number}")
             outcomes.append(outcome)
             state.write(outcomes)
             say(_line(plan, outcome))
@@ -85,15 +82,10 @@ def run(plan: Plan, rounds: int, folder: Path, say: Say) -> list[Outcome]:
     return outcomes
 
 
-def small_disks(folder: Path) -> str:
-    """Why no small disk can be mounted here; empty if one can."""
-    return disk.why_not(folder / "disk")
-
-
-def _played(plan: Plan, number: int, broker: EmbeddedBroker, folder: Path, *, small_disks: bool) -> Outcome:
+def _played(plan: Plan, number: int, broker: EmbeddedBroker, folder: Path) -> Outcome:
     """A round; what is left of it is kept where something was wrong."""
     round_ = Round(plan, number, broker, folder)
-    outcome = asyncio.run(round_.play(small_disks=small_disks))
+    outcome = asyncio.run(round_.play())
     if not outcome.defects(plan):
         with contextlib.suppress(BehaviourStreamError):  # they are in nobody's way
             asyncio.run(_delete_topics(round_.settings))
@@ -127,7 +119,7 @@ def _line(plan: Plan, outcome: Outcome) -> str:
     )
 
 
-def report(plan: Plan, outcomes: Sequence[Outcome], cannot: str) -> dict[str, Any]:
+def report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The campaign as one JSON object."""
     tally = sum((outcome.tally for outcome in outcomes), Tally())
     exits: Counter[str] = Counter()
@@ -147,7 +139,6 @@ def report(plan: Plan, outcomes: Sequence[Outcome], cannot: str) -> dict[str, An
         "faults_under_load": sum(outcome.under_load for outcome in outcomes),
         "worker_restarts": sum(outcome.worker_restarts for outcome in outcomes),
         "exits": dict(exits.most_common()),
-        "cannot": cannot,
         "notes": [f"round {o.number}: {note}" for o in outcomes for note in o.notes],
         "machine": machine(),
         "seconds": round(sum(outcome.seconds for outcome in outcomes)),

@@ -43,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events: int  # of a round that is loaded beforehand
     rate_per_sec: float  # of a live one
     faults: int  # of a round
+    small_disks: bool  # some can be mounted, and filled up
     hostile_share: float = 0.05
     users: int = 200
 
@@ -55,12 +56,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool  # all was committed in time
     records: int
     hostile: int
-    faults: Sequence[str]  # kinds, in their order
+    faults: tuple[str, ...]  # kinds, in their order
     under_load: int  # of these, thrown while events waited to be scored
     worker_restarts: int
     exits: dict[str, int]  # by reason
     seconds: float
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
 
     def defects(self, plan: Plan) -> dict[str, int]:
         """What was wrong, by name."""
@@ -79,12 +80,12 @@ class Round:
         self._sent = load.Sent(0, 0)
         self._under_load = 0
 
-    async def play(self, *, small_disks: bool) -> Outcome:
+    async def play(self) -> Outcome:
         """Throw the round's faults, see it to its end, and judge what is left on the topics."""
         started, plan = time.monotonic(), self._plan
         self._folder.mkdir(parents=True, exist_ok=True)
         await topics_module.ensure(self.settings)
-        faults = draw(plan.seed, self._number - 1, plan.faults, small_disks=small_disks)
+        faults = draw(plan.seed, self._number - 1, plan.faults, small_disks=plan.small_disks)
         fleet = Fleet(self.settings, self._folder, self._rng)
         async with self._watch:
             with self._disks(needed=any(isinstance(fault, FillDisk) for fault in faults)) as disks:
@@ -104,12 +105,12 @@ class Round:
             finished=finished,
             records=self._sent.records,
             hostile=self._sent.hostile,
-            faults=[fault.kind for fault in faults],
+            faults=tuple(fault.kind for fault in faults),
             under_load=self._under_load,
             worker_restarts=fleet.restarts,
             exits=dict(fleet.exits),
             seconds=round(time.monotonic() - started, 1),
-            notes=self._watch.notes,
+            notes=tuple(self._watch.notes),
         )
 
     async def _throw(self, faults: Sequence[Fault], ground: Ground) -> None:

@@ -76,7 +76,9 @@ class Tail:
     async def close(self) -> None:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await _let_go(consumer.stop())
+            # It raises even the cancellation of its own tasks where its broker is gone, and then keeps its connections.
+            await asyncio.gather(consumer.stop(), return_exceptions=True)
+            await asyncio.gather(consumer._client.close(), return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,18 +112,13 @@ class Group:
     async def close(self) -> None:
         if self._admin is not None:
             admin, self._admin = self._admin, None
-            await _let_go(admin.close())
+            await asyncio.gather(admin.close(), return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-async def _let_go(closing: Awaitable[None]) -> None:
-    """Whatever it raises: aiokafka's consumer raises even the cancellation of its own tasks."""
-    await asyncio.gather(closing, return_exceptions=True)
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], start_anew: Callable[[], Awaitable[None]]) -> T:
