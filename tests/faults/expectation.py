@@ -57,7 +57,10 @@ def decoded(records: Sequence[Any], settings: Settings, model: LoadedModel) -> D
 def loaded(read: Decoded, settings: Settings, model: LoadedModel) -> Expected:
     """In the order of the merge, which is that of any worker that found them on the topics."""
     core = assemble(settings, model, torch.device("cpu"), no_rows)
-    intake, at_end = Intake(hold_max_ms=settings.merge_hold_max_ms), set[tuple[int, int]]()
+    intake, at_end = (
+        Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
+        set[tuple[int, int]](),
+    )
     for partition in range(settings.partitions):
         intake.start(partition, {})
         at_end |= {(source, partition) for source in SOURCES}
@@ -66,9 +69,9 @@ def loaded(read: Decoded, settings: Settings, model: LoadedModel) -> Expected:
     intake.absorb()
     results = []
     while len(batch := intake.take(_BATCH_EVENTS, at_end, 0)):
-        scored, deferred = core.pipeline.apply(batch)
-        intake.defer(deferred)
-        results.append(scored)
+        outcome = core.pipeline.apply(batch)
+        intake.defer(outcome.deferred)
+        results.append(outcome.scored)
     return _expected(read, results, core, settings)
 
 
@@ -87,7 +90,7 @@ def live(read: Decoded, found: Found, settings: Settings, model: LoadedModel) ->
     order = np.array([place[where] for where in sorted(last, key=lambda where: last[where])], np.int64)
     ordered = everything.take(order)
     results = [
-        core.pipeline.apply(ordered.take(slice(at, at + _BATCH_EVENTS)))[0]
+        core.pipeline.apply(ordered.take(slice(at, at + _BATCH_EVENTS))).scored
         for at in range(0, len(ordered), _BATCH_EVENTS)
     ]
     expected = _expected(read, results, core, settings)
@@ -108,7 +111,8 @@ def _expected(read: Decoded, results: Sequence[Scored], core: Core, settings: Se
         for which, where, number, of in _figures(scored):
             figures[which][where] = of
             seen[where] = number
-    rows = {key: row for p in range(settings.partitions) for key, row in core.table.take_changed(p).to_bytes()}
+    changed = (core.table.take_changed(p).to_bytes() for p in range(settings.partitions))
+    rows = {key: row for of_partition in changed for key, row in of_partition if row is not None}
     return Expected({where: read.events[where] for where in seen}, figures, seen, rows, read.rejects)
 
 
