@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=1, le=100_000, description="events of one user in a micro-batch, or a quarter of it; the rest waits"),
     ] = 64
     memory_max_users: Annotated[
-        int, Meta(ge=1_000, le=1_000_000_000, description="users in memory at most; the others are on disk")
+        int, Meta(ge=1, le=1_000_000_000, description="users in memory at most; the others are on disk")
     ] = 500_000
     user_expiry_days: Annotated[
         int, Meta(ge=0, le=36_500, description="a user silent for so long (event time) begins anew; 0: never")
@@ -237,4 +237,9 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
             f"--transaction-timeout-ms={settings.transaction_timeout_ms}: with --guarantee=exactly_once at least "
             f"{needed_ms}: --checkpoint-interval-ms={settings.checkpoint_interval_ms}, "
             f"--session-timeout-ms={settings.session_timeout_ms} and {_COMMIT_MS} for the commit itself"
+        )
+    if settings.memory_max_users < settings.batch_max_events:
+        yield SettingsError(
+            f"--memory-max-users={settings.memory_max_users}: at least --batch-max-events="
+            f"{settings.batch_max_events}, which may be of as many users"
         )
