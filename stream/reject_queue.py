@@ -15,12 +15,13 @@ _BYTES_OF_AN_EVENT = 4096  # in memory, and more
 
 
 class RejectQueue:
-    """Filled and emptied on the scoring thread; `waiting` may be read from another."""
+    """Filled and emptied on the scoring thread; `waiting` and `room` may be read from another."""
 
     def __init__(self) -> None:
         self._queues: defaultdict[Source, deque[Reject]] = defaultdict(deque)
-        # A large one counts for as many events as take its room. Replaced, never changed.
+        # Both replaced, never changed.
         self.waiting: Counter[Source] = Counter()
+        self.room: Counter[Source] = Counter()  # as many events would take in memory
 
     def put(self, rejects: Iterable[Reject]) -> None:
         """Append rejects; those of one topic partition come in offset order."""
@@ -38,12 +39,13 @@ class RejectQueue:
                 passed.append(queue.popleft())
             if not queue:
                 del self._queues[source]
-        self.waiting = Counter({source: sum(map(_room, queue)) for source, queue in self._queues.items()})
+        self.waiting = Counter({source: len(queue) for source, queue in self._queues.items()})
+        self.room = Counter({source: sum(map(_room, queue)) for source, queue in self._queues.items()})
         return passed
 
     def clear(self) -> None:
         self._queues.clear()
-        self.waiting = Counter()
+        self.waiting = self.room = Counter()
 
 
 def _room(reject: Reject) -> int:
