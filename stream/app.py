@@ -97,6 +97,7 @@ def build_app(settings: Settings) -> WorkerApp:
         broker=[f"{transport.SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
         datadir=settings.data_dir,
         store="memory://",
+        TableManager=transport.NoTables,
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -141,8 +142,16 @@ def build_app(settings: Settings) -> WorkerApp:
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )
+
+    def show_restore() -> None:
+        metrics.show_restore(app.restoring, app.copies.standby_lag)
+
+    def restoring() -> None:  # the tasks below begin after the first restore only
+        loop.restoring()
+        show_restore()
+
     app.copies = LocalCopies(
-        settings, store, app.restoring, on_restored=loop.recovered, on_progress=loop.restoring, fail=fail
+        settings, store, app.restoring, on_restored=loop.recovered, on_progress=restoring, fail=fail
     )
 
     @app.on_partitions_assigned.connect
@@ -165,7 +174,8 @@ def build_app(settings: Settings) -> WorkerApp:
     async def observe() -> None:
         while not app.should_stop:
             loop.observe()
-            metrics.show_restore(app.restoring, app.copies.standby_lag)
+            show_restore()
+            await app.copies.tidy()
             await asyncio.sleep(_OBSERVE_SECS)
 
     return app

@@ -28,8 +28,6 @@ _ROW_BYTES = 1_500
 _IDLE_BYTES = 715_000_000
 # A click as JSON is 231 bytes; as much again for what Python keeps of a record.
 _WAITING_BYTES = 500
-# RocksDB's write buffer of a partition, full and being written (store.py).
-_WRITE_BUFFERS_BYTES = 2 * (16 << 20)
 _DISK_SPARE_BYTES = 1_000_000_000
 # RocksDB keeps every file of a table open; new ones are of 64 MiB, rows of so many users, and there are a few more of
 # each partition.
@@ -71,11 +69,11 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     """What is available, in the control group too, against an estimate for one worker with all partitions."""
     machine, group = psutil.virtual_memory().available, limits.memory_left()
     available = machine if group is None else min(machine, group)
-    buffers = need.partitions * (3 * settings.buffer_max_events * _WAITING_BYTES + _WRITE_BUFFERS_BYTES)
+    buffers = need.partitions * 3 * settings.buffer_max_events * _WAITING_BYTES + settings.store_memory_bytes
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')}, and {_ROW_BYTES / 1000} kB a user: {_users(need)}"
+        f"{plural(need.partitions, 'partition')} and its local copies, and {_ROW_BYTES / 1000} kB a user: {_users(need)}"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]

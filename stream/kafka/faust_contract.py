@@ -18,6 +18,7 @@ from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import Sender
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -56,6 +57,8 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (faust.Worker, "stop_and_shutdown"): "(self)",
     # Without tables of Faust's, it waits for whoever hears `App.on_rebalance_complete` before it resumes the sources.
     (Recovery, "_resume_streams"): "(self, generation_id=0)",
+    (TableManager, "on_start"): "(self)",
+    (TableManager, "_update_channels"): "(self)",
     (Recovery, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
     (PartitionAssignor, "assigned_standbys"): "(self)",
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",

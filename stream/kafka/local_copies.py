@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
@@ -26,6 +27,7 @@ from stream.settings import Settings
 logger = logging.getLogger(__name__)
 
 _RETRY_SECS = 1.0
+_SAY_RETRY_SECS = 10.0
 _SAY_SECS = 5.0
 # Rows of a write, while nobody scores: a fifth of a restore's time less than at the few of a checkpoint.
 _RESTORED_AT_ONCE = 1024
@@ -70,6 +72,12 @@ class LocalCopies:
         self._restoring.end()
         self.standby_lag = {}
 
+    async def tidy(self) -> None:
+        """Delete what is left of partitions that went elsewhere long ago."""
+        for path in self._store.take_left():
+            logger.info("%s: deleted; its partition has been elsewhere for long", path)
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
     async def restored(self) -> None:
         """Returns when all that is owned is restored: after the next assignment, if one is on its way."""
         await self._restored.wait()
@@ -91,11 +99,14 @@ class LocalCopies:
 
     async def _persistently(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, and again where the broker fails, until it is done: it begins where it has come to."""
+        say_at = 0.0
         while True:
             try:
                 return await work()
             except KafkaError as error:
-                logger.warning("%s: %r; trying again", what, error)
+                if (now := time.monotonic()) >= say_at:
+                    say_at = now + _SAY_RETRY_SECS
+                    logger.warning("%s: the broker does not answer, or refuses (%r); trying again", what, error)
                 await asyncio.sleep(_RETRY_SECS)
 
     # -- owned partitions ----------------------------------------------------------------------------------------------

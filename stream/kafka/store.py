@@ -8,9 +8,12 @@ no log of its own.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +44,12 @@ _COMPACTED_KEY = _LOCAL + b"compacted"
 _WRITE_BUFFER_BYTES = 64 << 20
 _BLOCK_BYTES = 4 << 10  # a read takes a block: two or three rows
 _FILTER_BITS = 10  # of a row: one in a hundred users never seen is looked for on the disk
+# A copy older than this is made anew: what was deleted since, its changelog may no longer say. It does for
+# `delete.retention.ms`, which is 24 h unless somebody sets it.
+_LASTS_SECS = 12 * 3600.0
+# How long a copy is kept of a partition that has gone elsewhere: it may come back, as after a restart of the other.
+_KEPT_SECS = 600.0
+_FOLDER = re.compile(r"users-(\d+)\.rocksdb")
 # Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
 ROWS_AT_ONCE = 256
 # RocksDB's words for a folder that another handle has; "block" and a folder's name have a "lock" in them too.
@@ -55,14 +64,32 @@ class RowStore:
         self._folder = folder
         self._memory = _Memory(memory_bytes)
         self._open: dict[int, Rdict] = {}
+        self._left: dict[int, float] = {}  # on the disk and not open, since when
 
     def own(self, partitions: Iterable[int]) -> None:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
             self._open.pop(partition).close()
+            with suppress(FileNotFoundError):
+                os.utime(self._path(partition))  # up to now it has had what was deleted
         for partition in sorted(wanted - self._open.keys()):
             self._open[partition] = self._opened(partition)
+        now = time.monotonic()
+        self._left = {p: self._left.get(p, now) for p in self._on_disk() - wanted}
+
+    def take_left(self, secs: float = _KEPT_SECS) -> list[Path]:
+        """Copies of partitions that nobody has asked for in so long, for the caller to delete: out of the way by now.
+
+        Others go on with those partitions, and what they delete would stay here for ever.
+        """
+        before = time.monotonic() - secs
+        gone = list(self._folder.glob("users-*.gone"))  # whoever was to delete them has been killed
+        for partition in [p for p, since in self._left.items() if since <= before]:
+            del self._left[partition]
+            path = self._path(partition)
+            gone.append(path.rename(path.with_name(f"{path.name}-{time.time_ns()}.gone")))
+        return gone
 
     def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The row of each key, or None."""
@@ -99,7 +126,10 @@ class RowStore:
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""
         value = self._read(partition, lambda db: db.get(PARTITION_KEY))
-        return None if value is None else PartitionRow.from_bytes(value)
+        try:
+            return None if value is None else PartitionRow.from_bytes(value)
+        except StateError as error:
+            raise StateError(f"partition {partition}: {error}") from None
 
     @staticmethod
     def new_write() -> WriteBatch:
@@ -137,8 +167,9 @@ class RowStore:
     def wipe(self) -> None:
         """Delete every local copy; the changelog brings them back."""
         self.close()
-        for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
+        for path in self._folder.glob("users-*.rocksdb*"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
+        self._left = {}
 
     def forget(self, partition: int) -> None:
         """Delete the copy of a partition, and open an empty one."""
@@ -157,6 +188,10 @@ class RowStore:
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
+    def _on_disk(self) -> set[int]:
+        found = (_FOLDER.fullmatch(path.name) for path in self._folder.glob("users-*.rocksdb"))
+        return {int(name[1]) for name in found if name}
+
     def _path(self, partition: int) -> Path:
         return self._folder / f"users-{partition}.rocksdb"
 
@@ -169,6 +204,9 @@ class RowStore:
         path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if (age := _age_secs(path)) > _LASTS_SECS:
+                logger.warning("%s: %.0f h old; it is made anew from the changelog", path, age / 3600)
+                shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
@@ -181,6 +219,12 @@ class RowStore:
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
+
+
+def _age_secs(path: Path) -> float:
+    """Since it was last written, or closed; 0 where there is none."""
+    times = [found.stat().st_mtime for found in (path, *path.glob("*"))] if path.exists() else []
+    return time.time() - max(times) if times else 0.0
 
 
 class _Memory:

@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
+from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -298,6 +299,15 @@ class FrameConsumer(driver.Consumer):
             self._buffered_partitions.discard(tp)
             if tp not in self._paused_partitions and tp not in self._held:
                 self._get_active_partitions().add(tp)
+
+
+class NoTables(TableManager):
+    """Faust's tables, of which there are none: the state is kept by `local_copies`. Its recovery calls for the rows."""
+
+    async def on_start(self) -> None:
+        """As stock, but at once: it waits a second first, in which tables could still be declared."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class FrameTransport(driver.Transport):

@@ -76,7 +76,9 @@ def test_a_users_bytes_are_those_of_a_row() -> None:
 
 def test_memory_is_estimated_from_partitions_and_their_buffers() -> None:
     few = only(machine.check_memory(of(buffer_max_events=1), Need(1, 0)), "ok")
-    assert "33.6 MB at most for buffers of 1 partition" in few
+    assert "537 MB at most for buffers of 1 partition and its local copies" in few
+    less = only(machine.check_memory(of(buffer_max_events=1, store_memory_bytes=64 << 20), Need(1, 0)), "ok")
+    assert "67.1 MB at most" in less
     many = only(machine.check_memory(of(buffer_max_events=10_000_000), Need(1_000, 0)), "warning")
     assert "15 TB at most" in many
 

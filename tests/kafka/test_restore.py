@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,6 +21,7 @@ from stream.settings import Settings
 from stream.shop_event import ShopEvent
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
+from tests.bench.filling import fill_changelog
 from tests.laws.test_migration import ROW_OF_FORMAT_1
 from tests.running import fill, read, restored_rows, running, scores, until_committed
 
@@ -90,6 +92,28 @@ async def test_a_disk_that_is_lost_or_damaged_is_made_anew_from_the_changelog_an
         by_user.setdefault(score["user_id"], []).append(score["events_seen"])
     for user, seen in by_user.items():
         assert sorted(seen) == list(range(1, len(seen) + 1)), user
+
+
+async def test_a_restore_that_takes_its_time_is_told_by_log_metrics_and_health(
+    settings: Settings, topics: list[TopicReport], tmp_path: Path
+) -> None:
+    users = 30_000
+    await fill_changelog(settings, users, lambda line: None)
+    with running(settings, tmp_path / "worker.log") as worker:
+        seen: list[tuple[dict[str, Any], str]] = []
+        while "scoring partitions" not in worker.said():
+            status, health = await worker.get("/healthz")
+            assert status == 200
+            if json.loads(health)["restoring"]:
+                seen.append((json.loads(health), (await worker.get("/metrics"))[1]))
+        assert any(0 < health["restore_records_left"] <= 1.1 * users for health, _ in seen)
+        assert any(re.search(r"^behaviour_restoring 1\.0$", text, re.MULTILINE) for _, text in seen)
+        assert any(re.search(r'^behaviour_restore_left_records\{partition="0"\} [1-9]', text, re.M) for _, text in seen)
+        assert re.search(
+            r"restoring partitions \[0, 1, 2, 3\]: 30,0\d\d records of the changelog to read", worker.said()
+        )
+        assert restored_rows(worker) == users + settings.partitions
+        assert await worker.stop() == 0, worker.said()
 
 
 async def test_after_a_kill_only_the_tail_of_the_changelog_is_read(

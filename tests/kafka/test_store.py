@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_a_partition_has_a_row_of_its_own(store: RowStore) -> None:
     store.write(0, [(PARTITION_KEY, row.to_bytes())], 3)
     assert store.partition_row(0) == row
     store.write(0, [(PARTITION_KEY, b"rubbish")], 4)
-    with pytest.raises(StateError, match="row of a partition"):
+    with pytest.raises(StateError, match=r"^partition 0: row of a partition: "):
         store.partition_row(0)
 
 
@@ -193,6 +194,68 @@ def test_owning_again_keeps_what_is_open_and_lets_go_of_the_rest(store: RowStore
     other.close()
 
 
+def test_a_copy_of_a_partition_that_went_elsewhere_is_kept_for_a_while_and_then_taken_away(
+    store: RowStore, tmp_path: Path
+) -> None:
+    store.own([0, 1, 2])
+    for partition in (0, 1, 2):
+        store.write(partition, [(b"a", b"row")], 5)
+    store.own([0, 1])
+    store.own([0])
+    assert store.take_left() == []
+    store.own([0, 2])  # it has come back
+    gone = store.take_left(secs=0)
+    assert [path.name.split("-")[1] for path in gone] == ["1.rocksdb"]
+    assert sorted(path.name for path in (tmp_path / "state").glob("*.rocksdb")) == [
+        "users-0.rocksdb",
+        "users-2.rocksdb",
+    ]
+    assert [store.changelog_offset(p) for p in (0, 2)] == [5, 5]
+    assert store.take_left() == gone  # until they are deleted
+    shutil.rmtree(gone[0])
+    store.own([1])
+    assert store.changelog_offset(1) is None
+    assert len(store.take_left(secs=0)) == 2
+
+
+def test_a_copy_that_was_left_by_a_former_process_is_taken_away_too(tmp_path: Path) -> None:
+    former = RowStore(tmp_path)
+    former.own([3])
+    former.close()
+    store = RowStore(tmp_path)
+    assert store.take_left(secs=0) == []
+    store.own([])
+    assert [path.name.split("-")[1] for path in store.take_left(secs=0)] == ["3.rocksdb"]
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(11, True), (13, False)])
+def test_a_copy_so_old_that_its_changelog_may_have_forgotten_what_was_deleted_is_made_anew(
+    store: RowStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, hours: int, kept: bool
+) -> None:
+    store.own([0])
+    store.write(0, [(b"a", b"row")], 5)
+    store.close()
+    path = tmp_path / "state" / "users-0.rocksdb"
+    then = time.time() - hours * 3600
+    for file in (*path.iterdir(), path):
+        os.utime(file, (then, then))
+    store.own([0])
+    assert (store.changelog_offset(0), store.fetch(0, [b"a"])) == ((5, [b"row"]) if kept else (None, [None]))
+    assert ("13 h old; it is made anew" in caplog.text) is not kept
+
+
+def test_a_copy_is_as_old_as_its_last_use_not_as_its_last_write(store: RowStore, tmp_path: Path) -> None:
+    store.own([0])
+    store.write(0, [(b"a", b"row")], 5)
+    store._open[0].flush()
+    then = time.time() - 13 * 3600
+    for file in (tmp_path / "state" / "users-0.rocksdb").iterdir():
+        os.utime(file, (then, then))
+    store.close()
+    store.own([0])
+    assert store.changelog_offset(0) == 5
+
+
 def test_a_second_handle_on_the_same_folder_is_refused(store: RowStore, tmp_path: Path) -> None:
     store.own([0])
     store.write(0, [(b"a", b"1")], 1)
@@ -206,6 +269,7 @@ def test_a_second_handle_on_the_same_folder_is_refused(store: RowStore, tmp_path
 
 _OWN = """
 import sys
+import time
 from pathlib import Path
 from stream.errors import SettingsError
 from stream.kafka.store import RowStore
@@ -344,6 +408,7 @@ def test_damage_found_on_reading_is_a_state_error_and_gone_after_a_restart(fille
 
 _WRITE_UNTIL_KILLED = """
 import sys
+import time
 from pathlib import Path
 from stream.kafka import store
 store._WRITE_BUFFER_BYTES = 1 << 20
