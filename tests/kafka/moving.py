@@ -21,7 +21,7 @@ from tests.running import Worker, read
 
 EVENTS_PER_SEC, USERS = 2_000, 2_000
 START_MS = 1_700_000_000_000  # of event and record time, which must stay in the past: brokers refuse the future
-MOVED_SECS = 60.0  # a worker takes seconds to start, and more where both cores are busy with the load
+MOVED_SECS = 120.0  # a worker takes seconds to start, and more where both cores are busy with the load
 GOES_ON_SECS = 1.0  # less than a checkpoint interval, so that each move finds something scored and not yet committed
 
 
