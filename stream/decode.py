@@ -49,8 +49,9 @@ _NESTED_MAX = 200
 _NESTS_FROM_BYTES = 2 * _NESTED_MAX  # what is shorter cannot: each bracket is closed, or it is no JSON anyway
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
-# Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew.
-_HASHES_KEPT = 1 << 16
+# Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew. One may be a megabyte
+# long; those are not kept, or a sender of many would fill the memory.
+_HASHES_KEPT, _KEPT_CHARACTERS = 1 << 16, 64
 
 _Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX_LENGTH)]
 _ItemId = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
@@ -158,8 +159,8 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
     columns["time_bounded"] = bounded
     columns["time_ms"] = np.where(bounded, record_time_ms, time_ms)
     columns["action"] = action
-    columns["item"] = [_hash32(item) for item in facts.item]
-    columns["category"] = [_hash32(category) for category in facts.category]
+    columns["item"] = _hashes(facts.item)
+    columns["category"] = _hashes(facts.category)
     columns["price"] = np.where(good, amount, nan)
     columns["device"] = [_hash16(event.device_id) for event in events]
     columns["country"] = [_hash16(event.country) for event in events]
@@ -234,6 +235,11 @@ def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money)
         "expected RFC 3339 with a zone (2026-01-31T12:00:00.000Z) or milliseconds, "
         f"got {_cut(event.event_time)} - at $.event_time"
     )
+
+
+def _hashes(texts: Sequence[str | int | None]) -> list[int]:
+    anew = _hash32.__wrapped__
+    return [anew(t) if type(t) is str and len(t) > _KEPT_CHARACTERS else _hash32(t) for t in texts]
 
 
 @lru_cache(_HASHES_KEPT)

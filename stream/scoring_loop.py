@@ -279,7 +279,8 @@ class ScoringLoop:
 
     def _hold_back_the_full(self) -> None:
         limit = self._settings.buffer_max_events
-        queued, deferred = self._decoder.waiting + self._intake.queued(), self._intake.deferred
+        queued = self._decoder.waiting + self._intake.queued() + self._rejects.room
+        deferred = self._intake.deferred
         full = {place for place, n in queued.items() if n >= limit}
         full |= {place for place, n in deferred.items() if n >= _DEFERRED_TIMES * limit}
         self._reach().set_full({TP(self._topic(source), partition) for source, partition in full})

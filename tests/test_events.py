@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream import decode as decode_module
 from stream.decode import decode, decode_all
 from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame
@@ -298,3 +299,12 @@ def test_frames_decoded_together_are_what_each_is_alone(drawn: list[tuple[int, l
         assert rejects == its_rejects
         assert batch.columns.tobytes() == its_batch.columns.tobytes()
         assert (batch.key.tolist(), batch.event_id.tolist()) == (its_batch.key.tolist(), its_batch.event_id.tolist())
+
+
+def test_texts_of_a_megabyte_are_hashed_and_not_kept() -> None:
+    decode_module._hash32.cache_clear()
+    long, short = "x" * 1_000_000, "x" * 10
+    batch = _decode({"item_id": long, "item_category": short})
+    assert decode_module._hash32.cache_info().currsize == 1
+    again = _decode({"item_id": short, "item_category": long})
+    assert (batch["item"][0], batch["category"][0]) == (again["category"][0], again["item"][0])

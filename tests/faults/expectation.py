@@ -20,6 +20,7 @@ from stream.encode import Scored
 from stream.events import SOURCES, EventBatch, Frame
 from stream.intake import DecodedFrame, Intake
 from stream.model_file import LoadedModel
+from stream.rows import HEADER
 from stream.settings import Settings
 from tests.faults.verdict import ANOMALY, INTENT, Event, Expected, Found, Score, Where, repeats_of_events
 from tests.shop import no_rows
@@ -101,7 +102,19 @@ def live(read: Decoded, found: Found, settings: Settings, model: LoadedModel) ->
         for event in same
         if event.where not in last
     }
-    return expected._replace(events={w: event for w, event in read.events.items() if w not in passed_over})
+    return expected._replace(
+        events={where: event for where, event in read.events.items() if where not in passed_over},
+        rows=_past(expected.rows, [read.events[where] for where in passed_over]),
+    )
+
+
+def _past(rows: Mapping[bytes, bytes], passed_over: Sequence[Event]) -> dict[bytes, bytes]:
+    """Rows that remember the offsets of what was passed over; nothing else of it is in them."""
+    past = {key: bytearray(row) for key, row in rows.items()}
+    for event in passed_over:
+        offsets = np.frombuffer(past[event.key], HEADER, count=1)["offsets"][0]
+        offsets[event.where.source] = max(offsets[event.where.source], event.where.offset)
+    return {key: bytes(row) for key, row in past.items()}
 
 
 def _expected(read: Decoded, results: Sequence[Scored], core: Core, settings: Settings) -> Expected:

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -132,14 +133,13 @@ async def _sampled(worker: Worker) -> list[int]:
 
 
 def _memory(samples: list[int]) -> dict[str, Any]:
-    """The first quarter of the time beside the last."""
-    quarter = max(1, len(samples) // 4)
-    first, last = statistics.median(samples[:quarter]), statistics.median(samples[-quarter:])
+    """The median of each quarter of the time; growth is from the first to the last."""
+    edges = [len(samples) * quarter // 4 for quarter in range(5)]
+    quarters = [statistics.median(samples[start : max(end, start + 1)]) for start, end in pairwise(edges)]
     return {
-        "rss_mb_first_quarter": round(first / 2**20),
-        "rss_mb_last_quarter": round(last / 2**20),
+        "rss_mb_by_quarter": [round(rss / 2**20) for rss in quarters],
         "rss_mb_most": round(max(samples) / 2**20),
-        "rss_growth": round(last / first, 3),
+        "rss_growth": round(quarters[-1] / quarters[0], 3),
     }
 
 
