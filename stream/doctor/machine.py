@@ -73,7 +73,8 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')} and its local copies, and {_ROW_BYTES / 1000} kB a user: {_users(need)}"
+        f"{plural(need.partitions, 'partition')} and its local copies, and {_ROW_BYTES / 1000} kB a user: "
+        f"{_users(need)}"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]
