@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from stream.bench.live_reader import LiveReader, Place, place
 from stream.commands.load_run import destination
 from stream.processes import Placement, keep
 from stream.settings import Settings
+from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
 
 # The first seconds are left out: for 15 s the JVM is still compiling what a steady rate asks of it.
@@ -24,9 +25,16 @@ _PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9}
 
 
 async def latencies_ms(
-    settings: Settings, plan: Plan, placement: Placement, here: Bed, *, read_live: bool
+    settings: Settings,
+    plan: Plan,
+    placement: Placement,
+    here: Bed,
+    *,
+    read_live: bool,
+    of: Callable[[ShopEvent], bool] = lambda event: True,
 ) -> NDArray[np.float64]:
-    """[N] from a record's timestamp, set as it is sent, to its anomaly score's append, by the broker's clock.
+    """[N] from a record's timestamp, set as it is sent, to its anomaly score's append, by the broker's clock; of the
+    events that are asked for.
 
     `read_live`: to the moment when a subscriber to what is committed has read it, which is what a score in a
     transaction has to be judged by; that includes the subscriber's own 10 ms or so.
@@ -45,9 +53,9 @@ async def latencies_ms(
         await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await until_committed(settings, group)
-    sent = await _sent_ms(settings, {event.value for event in events})
+    sent = await _sent_ms(settings, {event.value for event in events if of(event)})
     seen = live.read_ms if read_live else await _appended_ms(settings)
-    return np.array([at - sent[of] for of, at in seen.items() if of in sent], np.float64)
+    return np.array([at - sent[at_place] for at_place, at in seen.items() if at_place in sent], np.float64)
 
 
 def percentiles(latency_ms: NDArray[np.float64]) -> dict[str, float]:
