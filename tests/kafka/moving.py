@@ -50,6 +50,23 @@ async def until_shared(*workers: Worker) -> list[set[int]]:
     return [await until_scoring(worker, 2) for worker in workers]
 
 
+async def _progress(worker: Worker) -> tuple[float, float]:
+    """Checkpoints that the worker has made since it started, and events that it has scored."""
+    _, metrics = await worker.get("/metrics")
+    (checkpoints,) = re.findall(r"^behaviour_checkpoints_total (\S+)$", metrics, re.MULTILINE)
+    scored = re.findall(r'^behaviour_events_total{outcome="scored",.*} (\S+)$', metrics, re.MULTILINE)
+    return float(checkpoints), sum(map(float, scored))
+
+
+async def until_it_scores(worker: Worker) -> None:
+    """Wait until the worker has scored something that it has not committed."""
+    before = now = await _progress(worker)
+    while now[0] != before[0] or now[1] == before[1]:
+        before = now
+        await asyncio.sleep(0.1)
+        now = await _progress(worker)
+
+
 def sources(records: Sequence[Any]) -> Counter[str]:
     """How often each event was scored, by where it came from."""
     return Counter(json.loads(record.value)["id"].rsplit("-", 1)[0] for record in records)

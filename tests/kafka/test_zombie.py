@@ -6,7 +6,6 @@ What it had not committed is done by the other; what it tries to commit does not
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from pathlib import Path
 
@@ -24,29 +23,13 @@ from tests.kafka.moving import (
     repeated,
     sent,
     sources,
+    until_it_scores,
     until_scoring,
     until_shared,
 )
-from tests.running import Worker, read, running, until_committed
+from tests.running import read, running, until_committed
 
 FENCED_AND_BACK = r"another worker has taken it over(?s:.)*scoring partitions"
-
-
-async def _counted(worker: Worker) -> tuple[float, float]:
-    """Checkpoints that the worker has made since it started, and events that it has scored."""
-    _, metrics = await worker.get("/metrics")
-    (checkpoints,) = re.findall(r"^behaviour_checkpoints_total (\S+)$", metrics, re.MULTILINE)
-    scored = re.findall(r'^behaviour_events_total{outcome="scored",.*} (\S+)$', metrics, re.MULTILINE)
-    return float(checkpoints), sum(map(float, scored))
-
-
-async def _until_it_scores(worker: Worker) -> None:
-    """Wait until the worker has scored something that it has not committed."""
-    before = now = await _counted(worker)
-    while now[0] != before[0] or now[1] == before[1]:
-        before = now
-        await asyncio.sleep(0.1)
-        now = await _counted(worker)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -60,14 +43,14 @@ async def test_a_worker_that_wakes_after_its_session_counts_nothing_and_scores_a
         with running(one, tmp_path / "one.log") as sleeper, running(other, tmp_path / "other.log") as heir:
             loading = tasks.create_task(load(settings, stop))
             slept, _ = await until_shared(sleeper, heir)
-            await _until_it_scores(sleeper)
+            await until_it_scores(sleeper)
             sleeper.process.send_signal(signal.SIGSTOP)
             await until_scoring(heir, 4)
             await asyncio.sleep(GOES_ON_SECS)
             sleeper.process.send_signal(signal.SIGCONT)
             await sleeper.wait_for(FENCED_AND_BACK, secs=MOVED_SECS)
             await until_shared(heir, sleeper)
-            await _until_it_scores(sleeper)
+            await until_it_scores(sleeper)
             stop.set()
             events = (await loading).events
             await until_committed(settings, heir)
@@ -86,7 +69,7 @@ async def test_a_worker_that_loses_a_transaction_but_not_its_session_begins_it_a
         with running(settings, tmp_path / "log") as worker:
             loading = tasks.create_task(load(settings, stop))
             await until_scoring(worker, 4)
-            await _until_it_scores(worker)
+            await until_it_scores(worker)
             # As the broker does with a transaction that is open for too long.
             thief = AIOKafkaProducer(
                 bootstrap_servers=settings.bootstrap_servers, transactional_id=f"{settings.app_id}-p1"
@@ -94,7 +77,7 @@ async def test_a_worker_that_loses_a_transaction_but_not_its_session_begins_it_a
             await thief.start()
             await thief.stop()
             await worker.wait_for(FENCED_AND_BACK, secs=MOVED_SECS)
-            await _until_it_scores(worker)
+            await until_it_scores(worker)
             stop.set()
             events = (await loading).events
             await until_committed(settings, worker)
