@@ -114,7 +114,7 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
-    app.source_topics = settings.source_topics
+    app.source_topics, app.changelog_topic = settings.source_topics, settings.changelog_topic
     app.restoring = Restoring()
     app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})

@@ -85,6 +85,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     aiokafka.AIOKafkaProducer: ("_sender",),
     Sender: ("sender_task",),
     BatchBuilder: ("_builder", "_relative_offset"),
+    TableManager: ("changelog_topics",),
     TopicPartitionState: ("lso",),
     BaseConsumer: (
         "_active_partitions",

@@ -57,6 +57,7 @@ class FrameApp(faust.App):
     committer: Committer
     fetch_max_wait_ms: int
     fetch_min_bytes: int
+    changelog_topic: str
     before_revocation: Callable[[], Awaitable[None]]  # apply nothing more until the next assignment
 
 
@@ -303,6 +304,14 @@ class FrameConsumer(driver.Consumer):
 
 class NoTables(TableManager):
     """Faust's tables, of which there are none: the state is kept by `local_copies`. Its recovery calls for the rows."""
+
+    @property
+    def changelog_topics(self) -> set[str]:
+        """Not none: an app without a changelog is assigned by aiokafka's round robin.
+
+        That gives one partition of two topics to two workers, moves all of them each time, and knows no standbys.
+        """
+        return {cast(FrameApp, self.app).changelog_topic}
 
     async def on_start(self) -> None:
         """As stock, but at once: it waits a second first, in which tables could still be declared."""
