@@ -1,11 +1,11 @@
 """The one loop: takes what is ready across partitions when the scorer is free, scores it, publishes it.
 
-No waiting at low load, large batches under load. Agents only put frames here. A checkpoint takes its rows, offsets and
-outputs between two batches, so that they belong together; while it waits for the broker, scoring goes on.
+No waiting at low load, large batches under load. Agents only put frames here; `committing` makes the checkpoints, each
+between two batches.
 
-What happens on which thread: this class on the event loop; `_score` and `_prepare` on the scoring thread, one at a
-time. Decoding and `_encode` have a thread each, so that frames are decoded and a batch is encoded while another is
-scored: that work is short of the interpreter lock, which the LSTM does not need.
+What happens on which thread: this class on the event loop; `_score` and what a checkpoint takes of the state on the
+scoring thread, one at a time. Decoding and `_encode` have a thread each, so that frames are decoded and a batch is
+encoded while another is scored: that work is short of the interpreter lock, which the LSTM does not need.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
 from stream.assembly import Core
+from stream.committing import Committing, Failure
 from stream.encode import Scored
 from stream.errors import StateError
 from stream.events import Frame, Reject
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake, Source
-from stream.kafka.checkpoint import Checkpointer, PreparedRows
+from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.liveness import Liveness
-from stream.merge import Position
 from stream.metrics import Metrics
-from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
 
@@ -78,27 +77,29 @@ class ScoringLoop:
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._horizons = horizons
         self._reach, self._fail = reach, fail
-        self._decoder = FrameDecoder(
-            core.bounds,
-            metrics,
-            on_decoded=self._decoded,
-            on_failed=self._decoding_failed,
-        )
+        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._decoding_failed)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._encoding = ThreadPoolExecutor(1, "encoding")
         self._publishing: asyncio.Task[None] | None = None  # the batch scored last
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
-        self._commit_turn = asyncio.Lock()  # a checkpoint or a change of ownership
         self._wake = asyncio.Event()
         self._assigned = False  # since the start, if perhaps nothing
         self._open = False  # takes batches: between recovery and the next revocation
-        self._failure: BaseException | None = None
-        self._committed: dict[Source, Position] = {}
-        self._partitions: set[int] = set()
-        self._interval_secs = settings.checkpoint_interval_ms / 1000.0
-        self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
+        self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
+        self._committing = Committing(
+            settings,
+            intake=intake,
+            table=core.table,
+            publisher=publisher,
+            checkpointer=checkpointer,
+            metrics=metrics,
+            liveness=self._liveness,
+            scoring=self._scoring,
+            between_batches=self._between_batches,
+            failure=self._failure,
+        )
 
     # -- from agents and transport -------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class ScoringLoop:
                 self._decoder.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
             self._hold_back_the_full()
         except Exception as error:
-            self._failed(error)  # nothing may be committed past a frame that is lost
+            self._failure.note(error)  # nothing may be committed past a frame that is lost
             raise
 
     def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
@@ -121,7 +122,7 @@ class ScoringLoop:
         self._wake.set()
 
     def _decoding_failed(self, error: Exception) -> None:
-        self._failed(error)
+        self._failure.note(error)
         self._fail(error)
 
     def polled(self) -> None:
@@ -154,7 +155,7 @@ class ScoringLoop:
             except BaseException as error:
                 # Its events are taken, and were not applied or not sent. Said before the turn is given up: a checkpoint
                 # may be waiting for it.
-                self._failed(error)
+                self._failure.note(error)
                 raise
         self._hold_back_the_full()
         return bool(step.taken) and self._intake.holds_any()
@@ -179,9 +180,8 @@ class ScoringLoop:
         self._metrics.count_rejects(step.rejects, self._settings.source_topics)
         self._metrics.replayed.inc(step.taken - step.deferred - len(step.scored))
         self._metrics.deferred.inc(step.deferred)
-        self._metrics.observe_scores(
-            step.scored, self._settings.source_topics, self._settings.model, self._horizons, now_ms
-        )
+        topics, model = self._settings.source_topics, self._settings.model
+        self._metrics.observe_scores(step.scored, topics, model, self._horizons, now_ms)
 
     def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
         lap = Laps(self._metrics)
@@ -194,111 +194,55 @@ class ScoringLoop:
         if self._publishing is not None:
             await self._publishing
 
-    # -- committing ----------------------------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def _between_batches(self) -> AsyncIterator[None]:
+        """Within it no batch is being scored, and the last one is sent."""
+        async with self._turn:
+            await self._published()
+            yield
 
     async def checkpoint(self) -> Mapping[TP, int]:
         """Checkpoint every partition -> the offsets committed by it."""
-        return await self._checkpoint_each(sorted(self._partitions))
+        return await self._committing.checkpoint()
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
-        now = time.monotonic()
-        return await self._checkpoint_each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
-
-    async def _checkpoint_each(self, partitions: list[int]) -> Mapping[TP, int]:
-        """One after the other: all at once they are a burst that keeps the interpreter from scoring.
-
-        After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
-        written in part would then be taken for whole.
-        """
-        committed: dict[TP, int] = {}
-        async with self._commit_turn:
-            for partition in partitions:
-                if self._failure is not None or partition not in self._partitions:
-                    continue
-                started = time.monotonic()
-                try:
-                    offsets = await self._checkpoint(partition)
-                except BaseException as error:
-                    self._failed(error)
-                    raise
-                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
-                if offsets:
-                    self._liveness.progress()
-                    self._metrics.checkpoints.inc()
-                    self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
-                    committed |= offsets
-        return committed
-
-    async def _checkpoint(self, partition: int) -> dict[TP, int]:
-        """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
-        async with self._turn:
-            await self._published()
-            if self._failure is not None:
-                return {}  # the batch that was waited for has failed
-            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
-            outputs = self._publisher.take_unacknowledged()
-        await asyncio.gather(*outputs)
-        if prepared is None:
-            return {}
-        offsets = {TopicPartition(self._topic(source), partition): at.offset for source, at in positions.items()}
-        await self._checkpointer.commit(partition, prepared, offsets)
-        self._committed |= {(source, partition): at for source, at in positions.items()}
-        return {TP(*tp): offset for tp, offset in offsets.items()}
-
-    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
-        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
-        positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
-        changed = self._table.take_changed(partition)
-        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
-            return None, positions
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
-        self._metrics.rows_flushed.inc(len(rows))
-        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
+        return await self._committing.checkpoint_due()
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
     async def quiesce(self) -> None:
         """Take no more batches; returns when the one in flight is applied and sent."""
         self._open = False
-        async with self._turn:
-            await self._published()
+        async with self._between_batches():
+            pass
 
     async def assigned(self, partitions: set[int]) -> None:
         """Own these partitions: forget all that is in memory, and fence their former owners.
 
         Raises what failed before: aiokafka swallows what a revocation raises, and nothing would ever be committed.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._failure.error is not None:
+            raise self._failure.error
         await self.quiesce()
-        async with self._commit_turn, self._turn:
+        async with self._committing.paused(), self._turn:
             self._assigned = True
             self._decoder.clear()
             self._intake.clear()
             self._table.clear()
-            self._committed.clear()
-            self._due_at.clear()
-            self._partitions = partitions
-            self._publisher.take_unacknowledged()
-            await self._publisher.start()
-            await self._checkpointer.own(partitions)
+            await self._committing.own(partitions)
 
     async def recovered(self, partitions: set[int]) -> None:
         """Their rows are here: go on from where their sources stood."""
-        if partitions != self._partitions:
-            raise StateError(f"recovery: expected partitions {sorted(self._partitions)}, got {sorted(partitions)}")
+        owned = self._committing.partitions
+        if partitions != owned:
+            raise StateError(f"recovery: expected partitions {sorted(owned)}, got {sorted(partitions)}")
         async with self._turn:
             for partition in partitions:
                 row = self._store.partition_row(partition)
-                positions = dict(row.positions) if row else {}
-                self._intake.start(partition, positions)
-                self._committed |= {(source, partition): at for source, at in positions.items()}
+                self._intake.start(partition, dict(row.positions) if row else {})
+            self._committing.begin(self._intake.positions())
             self._liveness.progress()
-            now = time.monotonic()
-            # Their turns are spread over the interval, so that the load is even.
-            gap_secs = self._interval_secs / max(1, len(partitions))
-            self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(partitions), 1)}
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
 
@@ -306,14 +250,10 @@ class ScoringLoop:
         """Rows are being restored: that is progress too."""
         self._liveness.progress()
 
-    def _failed(self, error: BaseException) -> None:
-        """Commit nothing from here on; the first failure is the one that is told."""
-        self._failure = self._failure or error
-
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
         self._open = False
-        self._failed(StateError("closed"))
+        self._failure.note(StateError("closed"))
         async with self._turn:
             await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
         await self._checkpointer.close()
@@ -334,16 +274,16 @@ class ScoringLoop:
                 lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
         self._metrics.show_lag(lag)
         self._metrics.slots.set(len(self._table))
-        self._metrics.partitions.set(len(self._partitions))
-        assigned_nothing = self._assigned and not self._partitions
+        self._metrics.partitions.set(len(self._committing.partitions))
+        assigned_nothing = self._assigned and not self._committing.partitions
         self._liveness.observe(sum(lag.values()), able=self._open or assigned_nothing)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether it gets on, and by what that is told. Called from the metrics thread."""
-        return self._failure is None and not self._liveness.stalled, {
+        return self._failure.error is None and not self._liveness.stalled, {
             "lag_records": self._liveness.lag,
             "secs_without_progress": round(self._liveness.stalled_secs, 1),
-            "partitions": sorted(self._partitions),
+            "partitions": sorted(self._committing.partitions),
         }
 
     def _hold_back_the_full(self) -> None:

@@ -36,7 +36,7 @@ OUTSIDE = {
 
 FAUST = {
     "stream.kafka.transport", "stream.kafka.collection", "stream.kafka.faust_contract", "stream.app", "stream.worker",
-    "stream.scoring_loop",
+    "stream.scoring_loop", "stream.committing",
 }  # fmt: skip
 ENVIRONMENT = {"stream.settings", "stream.kafka.embedded"}
 

@@ -1,0 +1,152 @@
+"""When each partition is committed, and what goes into it: its changed rows, and the offsets that they reach up to.
+
+A checkpoint takes its rows, offsets and outputs between two batches, so that they belong together; while it waits for
+the broker, scoring goes on. All of this is on the event loop, but for `_prepare`, on the scoring thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+
+from aiokafka import TopicPartition
+from faust.types.tuples import TP
+
+from stream.intake import Intake, Source
+from stream.kafka.checkpoint import Checkpointer, PreparedRows
+from stream.kafka.publisher import Publisher
+from stream.liveness import Liveness
+from stream.merge import Position
+from stream.metrics import Metrics
+from stream.rows import PARTITION_KEY, PartitionRow
+from stream.settings import Settings
+from stream.stages import on_thread
+from stream.table import Table
+
+
+class Failure:
+    """What went wrong first, if anything has: nothing is committed after it."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def note(self, error: BaseException) -> None:
+        """Commit nothing from here on; the first failure is the one that is told."""
+        self.error = self.error or error
+
+
+class Committing:
+    """The checkpoints of the owned partitions, each in its turn."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        intake: Intake,
+        table: Table,
+        publisher: Publisher,
+        checkpointer: Checkpointer,
+        metrics: Metrics,
+        liveness: Liveness,
+        scoring: ThreadPoolExecutor,
+        between_batches: Callable[[], AbstractAsyncContextManager[None]],
+        failure: Failure,
+    ) -> None:
+        """Within `between_batches` no batch is being scored, and the last one is sent."""
+        self._settings, self._metrics, self._liveness = settings, metrics, liveness
+        self._intake, self._table = intake, table
+        self._publisher, self._checkpointer = publisher, checkpointer
+        self._scoring, self._between_batches, self._failure = scoring, between_batches, failure
+        self._one_at_a_time = asyncio.Lock()  # a checkpoint or a change of ownership
+        self._interval_secs = settings.checkpoint_interval_ms / 1000.0
+        self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
+        self._committed: dict[Source, Position] = {}
+        self.partitions: set[int] = set()
+
+    # -- ownership -----------------------------------------------------------------------------------------------------
+
+    def paused(self) -> AbstractAsyncContextManager[None]:
+        """Within it, no checkpoint is made."""
+        return self._one_at_a_time
+
+    async def own(self, partitions: set[int]) -> None:
+        """Take these partitions on, and fence their former owners. Only while paused."""
+        self._committed.clear()
+        self._due_at.clear()
+        self.partitions = partitions
+        self._publisher.take_unacknowledged()
+        await self._publisher.start()
+        await self._checkpointer.own(partitions)
+
+    def begin(self, positions: Mapping[Source, Position]) -> None:
+        """The owned partitions are restored, up to these positions: their intervals begin."""
+        self._committed |= positions
+        now = time.monotonic()
+        # Their turns are spread over the interval, so that the load is even.
+        gap_secs = self._interval_secs / max(1, len(self.partitions))
+        self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(self.partitions), 1)}
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    async def checkpoint(self) -> Mapping[TP, int]:
+        """Checkpoint every partition -> the offsets committed by it."""
+        return await self._each(sorted(self.partitions))
+
+    async def checkpoint_due(self) -> Mapping[TP, int]:
+        """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
+        now = time.monotonic()
+        return await self._each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
+
+    async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
+        """One after the other: all at once they are a burst that keeps the interpreter from scoring.
+
+        After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
+        written in part would then be taken for whole.
+        """
+        committed: dict[TP, int] = {}
+        async with self._one_at_a_time:
+            for partition in partitions:
+                if self._failure.error is not None or partition not in self.partitions:
+                    continue
+                started = time.monotonic()
+                try:
+                    offsets = await self._checkpoint(partition)
+                except BaseException as error:
+                    self._failure.note(error)
+                    raise
+                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if offsets:
+                    self._liveness.progress()
+                    self._metrics.checkpoints.inc()
+                    self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
+                    committed |= offsets
+        return committed
+
+    async def _checkpoint(self, partition: int) -> dict[TP, int]:
+        """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
+        async with self._between_batches():
+            if self._failure.error is not None:
+                return {}  # the batch that was waited for has failed
+            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
+            outputs = self._publisher.take_unacknowledged()
+        await asyncio.gather(*outputs)
+        if prepared is None:
+            return {}
+        topics = self._settings.source_topics
+        offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
+        await self._checkpointer.commit(partition, prepared, offsets)
+        self._committed |= {(source, partition): at for source, at in positions.items()}
+        return {TP(*tp): offset for tp, offset in offsets.items()}
+
+    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
+        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
+        positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        changed = self._table.take_changed(partition)
+        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
+            return None, positions
+        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
+        self._metrics.rows_flushed.inc(len(rows))
+        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
