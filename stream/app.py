@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from stream import model_file
 from stream.assembly import assemble
 from stream.intake import Intake
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, sources, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.collection import UserTable
 from stream.kafka.publisher import Publisher
@@ -34,7 +35,7 @@ class WorkerApp(FrameApp):
 
     logger = logging.getLogger("faust.app")
     committer: ScoringLoop
-    metrics: Metrics
+    broker_answers: Callable[[], bool] = staticmethod(lambda: True)
 
     async def on_stop(self) -> None:
         """Commit what is applied before the tables stop, then let go of everything."""
@@ -47,7 +48,7 @@ class WorkerApp(FrameApp):
         await self.committer.close()
 
 
-def build_app(settings: Settings) -> WorkerApp:
+def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     """A worker, ready to be run by `faust.Worker`. Raises SettingsError where it must not start."""
     faust_contract.check()
     transport.register()
@@ -65,7 +66,7 @@ def build_app(settings: Settings) -> WorkerApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=None,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",
         stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -79,7 +80,6 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
-    app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
     def fail(error: BaseException) -> None:
@@ -97,6 +97,7 @@ def build_app(settings: Settings) -> WorkerApp:
         metrics=metrics,
         horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
+        look=lambda partitions: sources.look(settings, partitions),
         fail=fail,
     )
     app.tables.add(
@@ -121,7 +122,7 @@ def build_app(settings: Settings) -> WorkerApp:
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
         while not app.should_stop:
-            loop.observe()
+            loop.observe(broker_answers=app.broker_answers())
             await asyncio.sleep(_OBSERVE_SECS)
 
     return app

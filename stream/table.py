@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream import rows as row_format
 from stream import structured
-from stream.events import EventBatch
+from stream.events import SOURCES, EventBatch
 from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes
 from stream.sequences import Ints, Packing
 
@@ -64,12 +64,17 @@ class Table:
         self._keys = np.empty(0, object)
         self._partition = np.empty(0, np.int32)
         self._changed: defaultdict[int, list[Ints]] = defaultdict(list)  # slots by partition, a batch each
+        self._generations: dict[int, NDArray[np.uint32]] = {}  # of each source, by partition
         # One structured array for all but the carry, which lives on the device.
         self._rows = np.zeros(0, row_format.state_dtype(sizes.sequence))
         self._carry = torch.zeros((0, *sizes[1:]), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         return len(self._keys) - len(self._free)
+
+    def own(self, partition: int, generations: tuple[int, int, int]) -> None:
+        """Take events of these generations of the sources: what a row knows of an older one's offsets is nothing."""
+        self._generations[partition] = np.array(generations, np.uint32)
 
     def slots(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
         """[N] the slot of each user; one not in memory is fetched, one never seen gets a blank row."""
@@ -81,7 +86,8 @@ class Table:
 
     def applied(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> NDArray[np.bool_]:
         """[N] whether a row already holds the event: a replay brings it again."""
-        return np.asarray(offset <= self._rows["offsets"][slots, source])
+        known = self._rows["generations"][slots, source] >= self._generation(slots, source)
+        return np.asarray(known & (offset <= self._rows["offsets"][slots, source]))
 
     def events_seen(self, slots: Ints) -> Ints:
         return np.asarray(self._rows["events_seen"][slots])
@@ -147,7 +153,9 @@ class Table:
         structured.put(self._rows["raw"], (slot[kept], number[kept] % sequence), structured.take(raw, kept))
         # Packed order is step by step, so the last of several writes to a slot is that of its last event.
         self._rows["last_time_ms"][slot] = high_ms
-        self._rows["offsets"][slot, events["source"][packing.arrival]] = events["offset"][packing.arrival]
+        source = events["source"][packing.arrival]
+        self._rows["offsets"][slot, source] = events["offset"][packing.arrival]
+        self._rows["generations"][slot, source] = self._generation(slot, source)
         self._rows["events_seen"][packing.users] += packing.counts
         for partition in np.unique(self._partition[packing.users]).tolist():
             self._changed[partition].append(packing.users[self._partition[packing.users] == partition])
@@ -170,6 +178,13 @@ class Table:
         self._free = list(range(len(self._keys)))
         self._keys[:] = None
         self._changed.clear()
+        self._generations.clear()
+
+    def _generation(self, slots: Ints, source: NDArray[np.uint8]) -> NDArray[np.uint32]:
+        """[N] the one that the source of each user's partition is in."""
+        partitions, at = np.unique(self._partition[slots], return_inverse=True)
+        none = np.zeros(len(SOURCES), np.uint32)
+        return np.array([self._generations.get(p, none) for p in partitions.tolist()] or [none])[at, source]
 
     def _slots_of(self, partition: int, keys: list[bytes]) -> list[int]:
         index = self._index.setdefault(partition, {})

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from rocksdict import WriteBatch
 
 from stream.errors import StateError
+from stream.kafka import faults
 from stream.kafka.batches import BATCH_BYTES, Batches
 from stream.kafka.store import ROWS_AT_ONCE, RowStore
 from stream.settings import Settings
@@ -62,20 +63,21 @@ class Checkpointer:
     async def commit(self, partition: int, rows: PreparedRows, offsets: Mapping[TopicPartition, int]) -> None:
         """Write rows and offsets of one partition, all or nothing.
 
-        Raises StateError where the partition is no longer ours, or whether it was written is not known: its state must
-        then be restored before anything else is applied.
+        Raises StateError where the partition is no longer ours, PassingError where it is not known whether it was
+        written: its state must then be restored before anything else is applied.
         """
         producer = self._producers[partition]
         try:
             async with producer.transaction():
                 last = await self._send(producer, partition, rows.batches)
-                await producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
+                if offsets:  # aiokafka refuses none
+                    await producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
         except ProducerFenced:
             raise StateError(
                 f"partition {partition}: another worker has taken it over; what was not committed is theirs"
             ) from None
-        except KafkaError as error:
-            raise StateError(f"partition {partition}: its checkpoint failed ({error!r})") from error
+        except faults.KAFKA_FAULTS as error:
+            raise faults.told(error, f"partition {partition}: its checkpoint failed") from error
         # The marker that ends the transaction follows the last row: nobody else can write to the partition. With it, a
         # restart finds itself at the end of the changelog, with nothing to wait for.
         await asyncio.to_thread(self._store.apply, partition, rows.local, last + 1)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 import aiokafka
 import faust
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.tables.base import Collection
@@ -37,7 +38,6 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "perform_seek"): "(self)",
     (driver.Consumer, "seek_wait"): "(self, partitions)",
     (driver.Consumer, "seek_to_committed"): "(self)",
-    (driver.AIOKafkaConsumerThread, "seek_to_beginning"): "(self, *partitions)",
     (BaseConsumer, "commit"): "(self, topics=None, start_new_transaction=True)",
     (BaseConsumer, "on_partitions_revoked"): "(self, revoked)",
     (BaseConsumer, "resume_partitions"): "(self, tps)",
@@ -71,15 +71,23 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
     (BatchBuilder, "append"): "(self, *, timestamp, key, value, headers=[])",
     (BatchBuilder, "close"): "(self)",
+    (GroupCoordinator, "check_errors"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
 }
 # What is read or set of their objects, by where it is first set.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    aiokafka.AIOKafkaConsumer: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription"),
+    aiokafka.AIOKafkaConsumer: (
+        "_coordinator",
+        "_fetch_max_wait_ms",
+        "_fetch_min_bytes",
+        "_isolation_level",
+        "_subscription",
+    ),
     aiokafka.AIOKafkaProducer: ("_sender",),
     BatchBuilder: ("_builder", "_relative_offset"),
     TopicPartitionState: ("lso",),
+    faust.Worker: ("_signal_stop_future",),
     BaseConsumer: (
         "_active_partitions",
         "_buffered_partitions",

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import Options, Rdict, WriteBatch
 
-from stream.errors import SettingsError, StateError
+from stream.errors import PassingError, SettingsError, StateError
+from stream.kafka import disk
 from stream.rows import PARTITION_KEY, PartitionRow
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class RowStore:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
-            self._open.pop(partition).close()
+            disk.close(self._open.pop(partition), self._path(partition))
         for partition in sorted(wanted - self._open.keys()):
             self._open[partition] = self._opened(partition)
 
@@ -61,11 +62,12 @@ class RowStore:
         return WriteBatch(raw_mode=True)
 
     def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
-        """Apply writes, then the changelog offset that they reach up to."""
-        db = self._db(partition)
-        for write in writes:
-            db.write(write)
-        db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        """Apply writes, then the changelog offset that they reach up to. PassingError where the disk is full."""
+        db, path = self._db(partition), self._path(partition)
+        reached = self.new_write()
+        reached.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        for write in (*writes, reached):
+            disk.write(db, path, write)
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Put rows (None: delete), then the changelog offset that they reach up to."""
@@ -97,7 +99,7 @@ class RowStore:
             return db.get(key)
         except Exception as error:
             path = self._path(partition)
-            self._open.pop(partition).close()
+            disk.close(self._open.pop(partition), path)
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
@@ -115,6 +117,8 @@ class RowStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             return _open_at(path)
         except OSError as error:
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be made ({error.strerror})") from None
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
             if _HELD.search(str(error)):
@@ -122,6 +126,8 @@ class RowStore:
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None
             # A copy is worth nothing that cannot be read: the changelog makes another.
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be opened ({error})") from None
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
             return _open_at(path)
@@ -131,8 +137,7 @@ def _open_at(path: Path) -> Rdict:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    without_log = WriteOptions()
-    without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
+    disk.let_nobody_wait(options)
     db = Rdict(str(path), options)
-    db.set_write_options(without_log)
+    db.set_write_options(disk.without_waiting())
     return db
