@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from stream import model_file
 from stream.assembly import assemble
 from stream.errors import StateError
 from stream.intake import Intake
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, sources, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.outlets import AtOnce, InTransactions
@@ -40,7 +41,7 @@ class WorkerApp(FrameApp):
     committer: ScoringLoop
     copies: LocalCopies
     restoring: Restoring
-    metrics: Metrics
+    broker_answers: Callable[[], bool] = staticmethod(lambda: True)
     source_topics: tuple[str, ...]
 
     async def before_revocation(self) -> None:
@@ -82,7 +83,7 @@ class WorkerApp(FrameApp):
         await self.committer.close()
 
 
-def build_app(settings: Settings) -> WorkerApp:
+def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     """A worker, ready to be run by `faust.Worker`. Raises SettingsError where it must not start."""
     faust_contract.check()
     transport.register()
@@ -101,7 +102,7 @@ def build_app(settings: Settings) -> WorkerApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=None,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",
         stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -116,7 +117,6 @@ def build_app(settings: Settings) -> WorkerApp:
     app.fetch_min_bytes = settings.fetch_min_bytes
     app.source_topics, app.changelog_topic = settings.source_topics, settings.changelog_topic
     app.restoring = Restoring()
-    app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
     def fail(error: BaseException) -> None:
@@ -137,6 +137,7 @@ def build_app(settings: Settings) -> WorkerApp:
         metrics=metrics,
         horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
+        look=lambda partitions: sources.look(settings, partitions),
         fail=fail,
     )
 
@@ -177,7 +178,7 @@ def build_app(settings: Settings) -> WorkerApp:
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
         while not app.should_stop:
-            loop.observe()
+            loop.observe(broker_answers=app.broker_answers())
             show_restore()
             await app.copies.tidy()
             await asyncio.sleep(_OBSERVE_SECS)
