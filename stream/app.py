@@ -148,6 +148,7 @@ def build_app(settings: Settings) -> WorkerApp:
 
     def restoring() -> None:  # the tasks below begin after the first restore only
         loop.restoring()
+        cast(FrameConsumer, app.consumer).still_here()
         show_restore()
 
     app.copies = LocalCopies(
