@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
 _OBSERVE_SECS = 1.0
-# Faust asks for commits so many times an interval; each partition has its own turn.
-_COMMIT_TURNS = 8
 
 
 class WorkerApp(FrameApp):
@@ -109,7 +107,6 @@ def build_app(settings: Settings) -> WorkerApp:
         stream_recovery_delay=0.0,
         table_standby_replicas=settings.standby_replicas,  # of Faust's only the assignment: `local_copies` makes them
         broker_max_poll_records=settings.poll_max_records,
-        broker_commit_interval=settings.checkpoint_interval_ms / 1000.0 / _COMMIT_TURNS,
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
         broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
         broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
@@ -170,6 +167,13 @@ def build_app(settings: Settings) -> WorkerApp:
     @app.task  # type: ignore[untyped-decorator]
     async def score() -> None:
         await loop.run()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def commit() -> None:
+        # Each partition at its own moment; Faust's timer asks for all of them every few seconds, and finds them done.
+        while not app.should_stop:
+            await asyncio.sleep(loop.secs_until_due())
+            await app.consumer.commit()
 
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:

@@ -191,6 +191,10 @@ class ScoringLoop:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
         return await self._committing.checkpoint_due()
 
+    def secs_until_due(self) -> float:
+        """How long to wait before the next `checkpoint_due`."""
+        return self._committing.secs_until_due()
+
     # -- ownership -----------------------------------------------------------------------------------------------------
 
     async def quiesce(self) -> None:

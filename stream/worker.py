@@ -115,8 +115,6 @@ def set_up_logging(level: str) -> None:
     if level != "debug":
         for noisy in ("faust", "mode", "aiokafka"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        # Checkpoints that take longer than Faust's timer allows for: `behaviour_checkpoint_seconds` tells how long.
-        logging.getLogger("mode.timers").setLevel(logging.ERROR)
         # An error to aiokafka, and tried again at once: the first worker of a new broker always meets it.
         logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
             lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()

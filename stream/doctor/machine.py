@@ -13,6 +13,7 @@ import socket
 import tempfile
 import urllib.error
 import urllib.request
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,16 +71,17 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     machine, group = psutil.virtual_memory().available, limits.memory_left()
     available = machine if group is None else min(machine, group)
     buffers = need.partitions * 3 * settings.buffer_max_events * _WAITING_BYTES + settings.store_memory_bytes
+    users = min(settings.memory_max_users, inf if need.rows_written is None else need.rows_written)
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')} and its local copies, and {_ROW_BYTES / 1000} kB a user: "
-        f"{_users(need)}"
+        f"{plural(need.partitions, 'partition')} and its local copies, {size(users * _ROW_BYTES)} at most for "
+        f"{plural(int(users), 'user')} in memory"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]
-    if available < _IDLE_BYTES + buffers:
-        to_do = "give it more memory, lower --buffer-max-events, or share the partitions among machines"
+    if available < _IDLE_BYTES + buffers + users * _ROW_BYTES:
+        to_do = "give it more memory, lower --buffer-max-events or --memory-max-users, or share the partitions"
         return [Finding("memory", "warning", found, to_do)]
     return [Finding("memory", "ok", found)]
 

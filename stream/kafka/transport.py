@@ -42,7 +42,7 @@ class Committer(Protocol):
         """Commit all that is applied -> the offsets committed by it."""
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
-        """Commit what is applied where it is time -> the offsets committed by it. Called several times an interval."""
+        """Commit what is applied where it is time -> the offsets committed by it."""
 
     async def quiesce(self) -> None:
         """Apply nothing more until the next assignment; returns when what was in flight is applied."""

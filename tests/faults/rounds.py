@@ -195,7 +195,7 @@ def _settings(plan: Plan, number: int, broker: EmbeddedBroker, folder: Path, rng
         "metrics_port": 0,
         "retention_hours": -1,
         "session_timeout_ms": 6_000,  # Kafka's least
-        "transaction_timeout_ms": 10_000,
+        "transaction_timeout_ms": 20_000,  # least of exactly_once with such sessions and intervals: 16.3 s
         "guarantee": plan.guarantee,
         "partitions": rng.choice((2, 3, 4)),
         "batch_max_events": rng.choice((8, 32, 128)),
