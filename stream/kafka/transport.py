@@ -320,6 +320,8 @@ class FrameConsumer(driver.Consumer):
 class NoTables(TableManager):
     """Faust's tables, of which there are none: the state is kept by `local_copies`. Its recovery calls for the rows."""
 
+    logger = logging.getLogger("faust.tables")
+
     @property
     def changelog_topics(self) -> set[str]:
         """Not none: an app without a changelog is assigned by aiokafka's round robin.
