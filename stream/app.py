@@ -74,8 +74,9 @@ class WorkerApp(FrameApp):
 
     async def on_stop(self) -> None:
         """Commit what is applied, then let go of everything."""
+        await self.copies.close()
         try:
-            await self.before_revocation()
+            await self.committer.quiesce()
             await self.committer.checkpoint()
         except Exception as error:  # raised from here, it would leave Faust's threads running
             self.log.warning("stopping without a last checkpoint: %s", error)
@@ -146,6 +147,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
 
     def restoring() -> None:  # the tasks below begin after the first restore only
         loop.restoring()
+        cast(FrameConsumer, app.consumer).still_here()
         show_restore()
 
     app.copies = LocalCopies(

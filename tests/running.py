@@ -33,14 +33,14 @@ _ROLES = ("clicks", "searches", "purchases")
 class Worker:
     """A worker process of these settings; its log is beside its state."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, program: str = _RUN) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)}
         environment |= {ENV_PREFIX + name.upper(): str(value) for name, value in in_force(settings).items()}
         self.log = log
         self._out = log.open("ab")
         self._started_at = log.stat().st_size
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN], env=environment, stderr=self._out, stdout=self._out
+            [sys.executable, "-c", program], env=environment, stderr=self._out, stdout=self._out
         )
 
     def said(self) -> str:
@@ -88,8 +88,8 @@ class Worker:
 
 
 @contextmanager
-def running(settings: Settings, log: Path) -> Iterator[Worker]:
-    worker = Worker(settings, log)
+def running(settings: Settings, log: Path, program: str = _RUN) -> Iterator[Worker]:
+    worker = Worker(settings, log, program)
     try:
         yield worker
     finally:

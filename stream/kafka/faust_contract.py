@@ -14,7 +14,7 @@ import aiokafka
 import faust
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import Sender
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -72,6 +72,7 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (GroupCoordinator, "check_errors"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
+    (SubscriptionState, "fetch_context"): "(self)",
 }
 # What is read or set of their objects, by where it is first set.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -88,6 +89,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     TableManager: ("changelog_topics",),
     TopicPartitionState: ("lso",),
     faust.Worker: ("_signal_stop_future",),
+    driver.AIOKafkaConsumerThread: ("_consumer",),
     BaseConsumer: (
         "_active_partitions",
         "_buffered_partitions",

@@ -103,6 +103,12 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         self.reach = {}
         return consumer
 
+    def count_as_poll(self) -> None:
+        """Without one. Called from the app's loop, where no poll is in flight."""
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
@@ -182,6 +188,13 @@ class FrameConsumer(driver.Consumer):
         """Records not yet fetched, per assigned topic partition."""
         return {tp: max(0, end - position) for tp, (position, end) in self._reach.items()}
 
+    def still_here(self) -> None:
+        """Say that nothing is polled and all is well: a worker to spare, or a long restore.
+
+        aiokafka leaves the group after `broker_max_poll_interval` without a poll, and does not come back by itself.
+        """
+        self._thread.count_as_poll()
+
     def set_full(self, full: set[TP]) -> None:
         """Fetch nothing for these until told otherwise: pauses single topic partitions, never an agent."""
         self._full = full
@@ -210,6 +223,8 @@ class FrameConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as stock
         generation = self.app.consumer_generation_id
+        if not self._get_active_partitions() - self._full:
+            self.still_here()
         records, _ = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
@@ -331,6 +346,8 @@ class FrameConsumer(driver.Consumer):
 
 class NoTables(TableManager):
     """Faust's tables, of which there are none: the state is kept by `local_copies`. Its recovery calls for the rows."""
+
+    logger = logging.getLogger("faust.tables")
 
     @property
     def changelog_topics(self) -> set[str]:
