@@ -10,8 +10,10 @@ import torch
 
 from stream import model_file
 from stream.assembly import assemble
+from stream.changing.offered import Offered
+from stream.changing.trial import try_out
 from stream.intake import Intake
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, models_topic, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.collection import UserTable
 from stream.kafka.publisher import Publisher
@@ -80,7 +82,7 @@ def build_app(settings: Settings) -> WorkerApp:
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
     app.metrics = metrics = Metrics(settings.source_topics)
-    metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
+    metrics.show_model(loaded.name, loaded.hash, 0, str(device))
 
     def fail(error: BaseException) -> None:
         app.add_future(app.crash(error))
@@ -91,11 +93,11 @@ def build_app(settings: Settings) -> WorkerApp:
         settings,
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
+        offered=Offered(loaded, try_out=lambda model: try_out(model, device), refused=metrics.models_refused.inc),
         publisher=Publisher(settings, core.encoder),
         checkpointer=Checkpointer(settings, store),
         store=store,
         metrics=metrics,
-        horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )
@@ -117,6 +119,19 @@ def build_app(settings: Settings) -> WorkerApp:
     @app.task  # type: ignore[untyped-decorator]
     async def score() -> None:
         await loop.run()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def hear_of_models() -> None:
+        async for reading in models_topic.follow(settings):
+            loop.cutover.hear(reading.announced, whole=reading.whole)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def change_models() -> None:
+        await loop.cutover.run()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def refresh_carries() -> None:
+        await loop.cutover.refreshing.run()
 
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:

@@ -16,6 +16,8 @@ from math import inf
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
+from stream.changing.offered import Offer
+from stream.cuts import Cut, with_cut
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Publisher
@@ -66,6 +68,7 @@ class Committing:
         self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
         self._committed: dict[Source, Position] = {}
         self.partitions: set[int] = set()
+        self.cuts: dict[int, tuple[Cut, ...]] = {}  # of each partition, as its row has them
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
@@ -77,6 +80,7 @@ class Committing:
         """Take these partitions on, and fence their former owners. Only while paused."""
         self._committed.clear()
         self._due_at.clear()
+        self.cuts.clear()
         self.partitions = partitions
         self._publisher.take_unacknowledged()
         await self._publisher.start()
@@ -102,7 +106,14 @@ class Committing:
         now = inf if self._table.crowded else time.monotonic()
         return await self._each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
 
-    async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
+    async def cut(self, partitions: Iterable[int], offer: Offer, owned: set[int]) -> None:
+        """Checkpoint these partitions, of which nothing is applied meanwhile, with it in their rows that what follows
+        is this model's. Nothing where they are no longer the same `owned` ones."""
+        await self._each(partitions, offer, owned)
+
+    async def _each(
+        self, partitions: Iterable[int], offer: Offer | None = None, owned: set[int] | None = None
+    ) -> Mapping[TP, int]:
         """One after the other: all at once they are a burst that keeps the interpreter from scoring.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
@@ -110,16 +121,19 @@ class Committing:
         """
         committed: dict[TP, int] = {}
         async with self._one_at_a_time:
+            if owned is not None and owned is not self.partitions:
+                return committed
             for partition in partitions:
                 if self._failure.error is not None or partition not in self.partitions:
                     continue
                 started = time.monotonic()
                 try:
-                    offsets = await self._checkpoint(partition)
+                    offsets = await self._checkpoint(partition, offer)
                 except BaseException as error:
                     self._failure.note(error)
                     raise
-                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if offer is None:
+                    self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
                     self._liveness.progress()
                     self._metrics.checkpoints.inc()
@@ -127,29 +141,37 @@ class Committing:
                     committed |= offsets
         return committed
 
-    async def _checkpoint(self, partition: int) -> dict[TP, int]:
+    async def _checkpoint(self, partition: int, offer: Offer | None) -> dict[TP, int]:
         """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
         async with self._between_batches():
             if self._failure.error is not None:
                 return {}  # the batch that was waited for has failed
-            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
+            prepared, row = await on_thread(self._scoring, self._prepare, partition, offer)
             outputs = self._publisher.take_unacknowledged()
         await asyncio.gather(*outputs)
         if prepared is None:
             return {}
         topics = self._settings.source_topics
-        offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
+        offsets = {TopicPartition(topics[source], partition): at.offset for source, at in row.positions.items()}
         await self._checkpointer.commit(partition, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
-        self._committed |= {(source, partition): at for source, at in positions.items()}
+        self._committed |= {(source, partition): at for source, at in row.positions.items()}
+        self.cuts[partition] = row.cuts
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
-    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
-        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
+    def _prepare(self, partition: int, offer: Offer | None) -> tuple[PreparedRows | None, PartitionRow]:
+        """The partition's changed rows and its own, or None where nothing moved since that was committed."""
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        cuts = self.cuts.get(partition, ())
+        if offer is not None:
+            offsets = {source: at.offset for source, at in positions.items()}
+            cuts = with_cut(cuts, offer.id, offer.model.name, offsets)
+        row = PartitionRow(positions=positions, cuts=cuts)
         changed = self._table.take_changed(partition)
-        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
-            return None, positions
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
+        moved = len(changed) or offer or any(self._committed.get((s, partition)) != at for s, at in positions.items())
+        if not moved:
+            return None, row
+        # The partition's own row is the last of its checkpoint: whoever wants it alone finds it at the changelog's end.
+        rows = [*changed.to_bytes(), (PARTITION_KEY, row.to_bytes())]
         self._metrics.rows_flushed.inc(len(rows))
-        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
+        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), row

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple, Protocol
 from faust.types.tuples import TP
 
 from stream.assembly import Core
+from stream.changing.offered import Offered
 from stream.committing import Committing, Failure
+from stream.cutover import Cutover
 from stream.errors import StateError
 from stream.events import Frame, Reject
 from stream.frame_decoder import FrameDecoder
@@ -49,6 +51,7 @@ class Reach(Protocol):
     def at_end(self) -> frozenset[TP]: ...
     def delivered(self, tp: TP) -> None: ...
     def lag(self) -> dict[TP, int]: ...
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]: ...
     def set_full(self, full: set[TP]) -> None: ...
 
 
@@ -67,18 +70,17 @@ class ScoringLoop:
         *,
         intake: Intake,
         core: Core,
+        offered: Offered,
         publisher: Publisher,
         checkpointer: Checkpointer,
         store: RowStore,
         metrics: Metrics,
-        horizons: tuple[str, ...],
         reach: Callable[[], Reach],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._metrics = settings, metrics
-        self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
+        self._intake, self._core, self._table = intake, core, core.table
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
-        self._horizons = horizons
         self._reach, self._fail = reach, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._decoding_failed)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
@@ -102,6 +104,16 @@ class ScoringLoop:
             scoring=self._scoring,
             between_batches=self._between_batches,
             failure=self._failure,
+        )
+        self.cutover = Cutover(
+            core=core,
+            offered=offered,
+            intake=intake,
+            committing=self._committing,
+            between_batches=self._between_batches,
+            scoring=self._scoring,
+            at_end=self._at_end,
+            metrics=metrics,
         )
 
     # -- from agents and transport -------------------------------------------------------------------------------------
@@ -148,10 +160,8 @@ class ScoringLoop:
         async with self._turn:
             if not self._open:
                 return False
-            sources = self._source_of
-            at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
             try:
-                step = await on_thread(self._scoring, self._score, at_end)
+                step = await on_thread(self._scoring, self._score, self._at_end())
                 if step.taken or step.rejects:
                     await self._published()
                     self._publishing = asyncio.create_task(self._publish(step))
@@ -174,7 +184,7 @@ class ScoringLoop:
         lap("merge")
         if not len(events):
             return _Step(0, Outcome.none(), rejects)
-        outcome = self._pipeline.apply(events, lap)
+        outcome = self._core.pipeline.apply(events, lap)
         self._intake.defer(outcome.deferred)
         return _Step(len(events), outcome, rejects)
 
@@ -186,8 +196,8 @@ class ScoringLoop:
         self._metrics.replayed.inc(step.outcome.held)
         self._metrics.repeated.inc(step.outcome.repeated)
         self._metrics.deferred.inc(len(step.outcome.deferred))
-        topics, model = self._settings.source_topics, self._settings.model
-        self._metrics.observe_scores(step.outcome.scored, topics, model, self._horizons, now_ms)
+        topics, model = self._settings.source_topics, self._core.model  # none other has its turn before this is sent
+        self._metrics.observe_scores(step.outcome.scored, topics, model.name, model.card.sizes.horizons, now_ms)
 
     def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
         lap = Laps(self._metrics)
@@ -243,11 +253,13 @@ class ScoringLoop:
         owned = self._committing.partitions
         if partitions != owned:
             raise StateError(f"recovery: expected partitions {sorted(owned)}, got {sorted(partitions)}")
+        ends = await self._reach().highwaters(*(TP(topic, p) for topic in self._source_of for p in partitions))
         async with self._turn:
-            for partition in partitions:
-                row = self._store.partition_row(partition)
+            rows = {partition: self._store.partition_row(partition) for partition in partitions}
+            for partition, row in rows.items():
                 self._intake.start(partition, dict(row.positions) if row else {})
             self._committing.begin(self._intake.positions())
+            self.cutover.begin(rows, {(self._source_of[tp.topic], tp.partition): end for tp, end in ends.items()})
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -259,6 +271,7 @@ class ScoringLoop:
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
         self._open = False
+        self.cutover.refreshing.pause()
         self._failure.note(StateError("closed"))
         async with self._turn:
             await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
@@ -302,6 +315,11 @@ class ScoringLoop:
     def _waiting(self) -> Counter[Source]:
         """Records per topic partition that were fetched and not yet applied."""
         return self._decoder.waiting + self._intake.queued() + self._intake.deferred
+
+    def _at_end(self) -> set[Source]:
+        """The topic partitions that are read to their end."""
+        sources = self._source_of
+        return {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]

@@ -72,7 +72,8 @@ class Checkpointer:
         try:
             async with producer.transaction():
                 last = await self._send(producer, partition, rows.batches)
-                await producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
+                if offsets:  # none yet where nothing was read
+                    await producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
         except ProducerFenced:
             raise StateError(
                 f"partition {partition}: another worker has taken it over; what was not committed is theirs"
