@@ -64,7 +64,7 @@ class Cutover:
         self._scores_with = offered.latest.id
         self._restored: set[int] | None = None  # what is owned, once its rows are here
         self._ends: dict[Source, int] = {}  # where sources ended that were taken over, until they are read up to there
-        self._holds = False  # nothing new is taken of any partition
+        self._open: frozenset[int] = frozenset()  # partitions of which events are taken
         self._ahead_since: float | None = None
         self._lost: set[ModelId] = set()  # rows name them, and the topic does not have them any more
         self._read = asyncio.Event()  # the whole models topic, once
@@ -88,8 +88,9 @@ class Cutover:
         """These partitions are restored, and nothing of them is scored yet; `ends`: of their sources, as of now."""
         self._committing.cuts = {p: row.cuts for p, row in rows.items() if row is not None}
         self._restored = self._committing.partitions
-        self._ends, self._ahead_since, self._holds = dict(ends), None, False
-        self._intake.hold_back({p for p, model in self._at().items() if model != self._scores_with})
+        self._ends, self._ahead_since = dict(ends), None
+        self._open = frozenset(p for p, model in self._at().items() if model == self._scores_with)
+        self._intake.hold_back(rows.keys() - self._open)
         self._core.mark_carries(self._marks(self._scores_with))
         self._metrics.show_models(self._cuts())
         self._wake.set()
@@ -113,28 +114,28 @@ class Cutover:
                 target, owned = self._offered.latest, self._restored
                 planned = self._plan(target.id)
                 if not planned.cut and planned.model == self._scores_with:
-                    self._open(owned, planned)
+                    self._take_of(planned.open, owned)
                     return self._is_done(planned, target.id)
-                if self._holds or not planned.cut:
+                if not (self._open and planned.cut):
                     self._intake.hold_back(owned)
                     if self._intake.deferred:
                         return False
                     if not planned.cut:
                         await self._exchange(planned.model, target)
                         continue
-            if not self._holds:  # so that little is left to commit while nothing is scored
+            if self._open:  # so that little is left to commit once nothing is scored
                 self.refreshing.pause()
                 await self._committing.checkpoint()
-                self._holds = True
+                self._open = frozenset()
             elif not await self._cut(planned.cut, target, owned):
                 return False
 
-    def _open(self, owned: set[int], planned: Plan) -> None:
-        """Take events again, of those that are scored by the model in use. Between two batches."""
-        if self._holds:  # there may be cuts since, and carries from before one are not used
+    def _take_of(self, partitions: frozenset[int], owned: set[int]) -> None:
+        """Take events of these alone, which are scored by the model in use. Between two batches."""
+        if partitions != self._open:  # there may be cuts since: no carry from before one is used
             self._core.mark_carries(self._marks(self._scores_with))
-        self._intake.hold_back(owned - planned.open)
-        self._holds = False
+        self._intake.hold_back(owned - partitions)
+        self._open = partitions
 
     async def _cut(self, partitions: Collection[int], target: Offer, owned: set[int]) -> bool:
         """Commit that these partitions are the target's from here on -> whether that is done."""

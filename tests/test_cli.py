@@ -26,7 +26,7 @@ from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
-    "demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "train", "parity",
+    "demo", "settings", "topics", "doctor", "worker", "model", "simulate", "replay", "watch", "train", "parity",
     "broker", "compare", "completion",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
@@ -86,7 +86,7 @@ def source_flags(settings: Settings) -> list[str]:
 
 
 def topic_flags(settings: Settings) -> list[str]:
-    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "app_id")
+    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "models_topic", "app_id")
     return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in outputs]
 
 
