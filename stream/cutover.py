@@ -54,13 +54,17 @@ class Cutover:
         between_batches: Callable[[], AbstractAsyncContextManager[None]],
         scoring: ThreadPoolExecutor,
         at_end: Callable[[], Collection[Source]],
+        opened: Callable[[], None],
         metrics: Metrics,
     ) -> None:
-        """Within `between_batches` nothing is scored. `at_end`: the topic partitions that are read to their end."""
+        """Within `between_batches` nothing is scored. `at_end`: the topic partitions that are read to their end;
+        `opened` is told when there may be events to score that were held back.
+        """
         self._core, self._offered, self._intake, self._committing = core, offered, intake, committing
         self._metrics = metrics
         self.refreshing = Refreshing(core, between_batches=between_batches, scoring=scoring, metrics=metrics)
         self._between_batches, self._scoring, self._at_end = between_batches, scoring, at_end
+        self._opened = opened
         self._scores_with = offered.latest.id
         self._restored: set[int] | None = None  # what is owned, once its rows are here
         self._ends: dict[Source, int] = {}  # where sources ended that were taken over, until they are read up to there
@@ -134,6 +138,7 @@ class Cutover:
         """Take events of these alone, which are scored by the model in use. Between two batches."""
         if partitions != self._open:  # there may be cuts since: no carry from before one is used
             self._core.mark_carries(self._marks(self._scores_with))
+            self._opened()
         self._intake.hold_back(owned - partitions)
         self._open = partitions
 

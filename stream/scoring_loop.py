@@ -113,6 +113,7 @@ class ScoringLoop:
             between_batches=self._between_batches,
             scoring=self._scoring,
             at_end=self._at_end,
+            opened=self._wake.set,
             metrics=metrics,
         )
 
