@@ -17,6 +17,7 @@ from stream.commands.demo import demo
 from stream.commands.distill import distill
 from stream.commands.doctor import doctor
 from stream.commands.evaluate import evaluate
+from stream.commands.model import model
 from stream.commands.parity import parity
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
@@ -29,7 +30,7 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, doctor, worker)),
+    ("Run it", (settings, topics, doctor, worker, model)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),

@@ -16,6 +16,8 @@ from math import inf
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
+from stream.changing.offered import Offer
+from stream.cuts import Cut, with_cut
 from stream.errors import FencedError
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
@@ -75,6 +77,7 @@ class Committing:
         self._committed: dict[Source, tuple[Position, SourceTopic]] = {}
         self.partitions: set[int] = set()
         self._owned_any = False  # since the start, if perhaps nothing
+        self.cuts: dict[int, tuple[Cut, ...]] = {}  # of each partition, as its row has them
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
@@ -87,6 +90,7 @@ class Committing:
         self._committed.clear()
         self._topics.clear()
         self._due_at.clear()
+        self.cuts.clear()
         self.partitions, self._owned_any = partitions, True
         await self._checkpointer.own(partitions)
         await self._publisher.start()
@@ -138,7 +142,14 @@ class Committing:
         due_at = min(self._due_at.values(), default=inf)
         return min(max(due_at - time.monotonic(), _LEAST_SECS), _MOST_SECS)
 
-    async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
+    async def cut(self, partitions: Iterable[int], offer: Offer, owned: set[int]) -> None:
+        """Checkpoint these partitions, of which nothing is applied meanwhile, with it in their rows that what follows
+        is this model's. Nothing where they are no longer the same `owned` ones."""
+        await self._each(partitions, offer, owned)
+
+    async def _each(
+        self, partitions: Iterable[int], offer: Offer | None = None, owned: set[int] | None = None
+    ) -> Mapping[TP, int]:
         """One after the other: all at once they are a burst that keeps the interpreter from scoring.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
@@ -146,19 +157,22 @@ class Committing:
         """
         committed: dict[TP, int] = {}
         async with self._one_at_a_time:
+            if owned is not None and owned is not self.partitions:
+                return committed
             for partition in partitions:
                 if self._failure.error is not None or partition not in self.partitions:
                     continue
                 started = time.monotonic()
                 try:
-                    offsets = await self._checkpoint(partition)
+                    offsets = await self._checkpoint(partition, offer)
                 except FencedError as error:
                     self._fenced(error)
                     continue
                 except BaseException as error:
                     self._failure.note(error)
                     raise
-                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if offer is None:
+                    self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
                     self._liveness.committed()
                     self._metrics.checkpoints.inc()
@@ -166,30 +180,38 @@ class Committing:
                     committed |= offsets
         return committed
 
-    async def _checkpoint(self, partition: int) -> dict[TP, int]:
+    async def _checkpoint(self, partition: int, offer: Offer | None) -> dict[TP, int]:
         """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
         async with self._between_batches():
             if self._failure.error is not None or partition not in self.partitions:
                 return {}  # the batch that was waited for has failed
-            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
+            prepared, row = await on_thread(self._scoring, self._prepare, partition, offer)
             if prepared is None:
                 return {}
             outputs = self._publisher.cut(partition)
         topics = self._settings.source_topics
-        offsets = {TopicPartition(topics[s], partition): at.offset for s, at in positions.items() if at.offset}
+        offsets = {TopicPartition(topics[s], partition): at.offset for s, at in row.positions.items() if at.offset}
         await self._checkpointer.commit(partition, outputs, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
-        for source, at in positions.items():
+        for source, at in row.positions.items():
             self._committed[source, partition] = (at, self._topics[source, partition])
+        self.cuts[partition] = row.cuts
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
-    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
-        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
+    def _prepare(self, partition: int, offer: Offer | None) -> tuple[PreparedRows | None, PartitionRow]:
+        """The partition's changed rows and its own, or None where nothing moved since that was committed."""
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
         topics = {source: self._topics[source, partition] for source in positions}
+        cuts = self.cuts.get(partition, ())
+        if offer is not None:
+            offsets = {source: at.offset for source, at in positions.items()}
+            cuts = with_cut(cuts, offer.id, offer.model.name, offsets)
+        row = PartitionRow(positions=positions, topics=topics, cuts=cuts)
         changed = self._table.take_changed(partition)
-        if not len(changed) and all(self._committed[s, partition] == (at, topics[s]) for s, at in positions.items()):
-            return None, positions
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions, topics=topics).to_bytes()), *changed.to_bytes()]
+        stood = all(self._committed[source, partition] == (at, topics[source]) for source, at in positions.items())
+        if stood and not len(changed) and offer is None:
+            return None, row
+        # The partition's own row is the last of its checkpoint: whoever wants it alone finds it at the changelog's end.
+        rows = [*changed.to_bytes(), (PARTITION_KEY, row.to_bytes())]
         self._metrics.rows_flushed.inc(len(rows))
-        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
+        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), row

@@ -149,10 +149,14 @@ _FLAGS = tuple(
 
 
 class Encoder:
-    """Writes records for one model; what is the same in each is set once."""
+    """Writes records, for one model at a time; what is the same in each is set once."""
 
     def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons: Sequence[str]) -> None:
         self._topics = topics
+        self.use(model, model_hash, horizons)
+
+    def use(self, model: str, model_hash: str, horizons: Sequence[str]) -> None:
+        """What is written from here on was scored by this model."""
         self._model_hash = model_hash.encode()
         self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
         self._horizons = b",".join(_encode(horizon) + b":%b" for horizon in horizons)

@@ -22,7 +22,9 @@ from typing import Any, Protocol
 from faust.types.tuples import TP
 
 from stream.assembly import Core
+from stream.changing.offered import Offered
 from stream.committing import Committing, Failure
+from stream.cutover import Cutover
 from stream.errors import FencedError, StateError
 from stream.events import SOURCES, Frame
 from stream.frame_decoder import FrameDecoder
@@ -66,18 +68,18 @@ class ScoringLoop:
         *,
         intake: Intake,
         core: Core,
+        offered: Offered,
         publisher: Publisher,
         checkpointer: Checkpointer,
         store: RowStore,
         metrics: Metrics,
-        horizons: tuple[str, ...],
         reach: Callable[[], Reach],
         look: Callable[[Iterable[int]], Awaitable[Mapping[Source, SourceNow]]],
         fail: Callable[[BaseException], None],
     ) -> None:
         """`look` tells what the sources of some partitions are now."""
         self._settings, self._metrics = settings, metrics
-        self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
+        self._intake, self._core, self._table = intake, core, core.table
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._rejects = RejectQueue()
         self._encoder = core.encoder
@@ -90,9 +92,7 @@ class ScoringLoop:
         self._wake = asyncio.Event()
         self._assigned = False  # since the start, if perhaps nothing
         self._open = False  # takes batches: between recovery and the next revocation
-        self._publishing = Publishing(
-            settings, publisher=publisher, metrics=metrics, horizons=horizons, fenced=self._fenced
-        )
+        self._publishing = Publishing(settings, publisher=publisher, metrics=metrics, core=core, fenced=self._fenced)
         self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
         self._committing = Committing(
@@ -107,6 +107,17 @@ class ScoringLoop:
             between_batches=self._between_batches,
             failure=self._failure,
             fenced=self._fenced,
+        )
+        self.cutover = Cutover(
+            core=core,
+            offered=offered,
+            intake=intake,
+            committing=self._committing,
+            between_batches=self._between_batches,
+            scoring=self._scoring,
+            at_end=self._at_end,
+            opened=self._wake.set,
+            metrics=metrics,
         )
 
     # -- from agents and transport -------------------------------------------------------------------------------------
@@ -153,10 +164,8 @@ class ScoringLoop:
         async with self._turn:
             if not self._open:
                 return False
-            sources = self._source_of
-            at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
             try:
-                step = await on_thread(self._scoring, self._score, at_end)
+                step = await on_thread(self._scoring, self._score, self._at_end())
                 if step.taken or step.rejects:
                     await self._publishing.ended()
                     if self._committing.partitions:  # else fenced, and what was scored is dropped
@@ -178,7 +187,7 @@ class ScoringLoop:
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
         lap("merge")
-        outcome = self._pipeline.apply(events, lap) if len(events) else Outcome.none()
+        outcome = self._core.pipeline.apply(events, lap) if len(events) else Outcome.none()
         self._intake.defer(outcome.deferred)
         return Step(len(events), outcome, self._rejects.take(self._intake.positions))
 
@@ -236,6 +245,7 @@ class ScoringLoop:
             rows = {partition: self._store.partition_row(partition) for partition in partitions}
             standings = {(source, p): stand(rows[p], source, seen) for (source, p), seen in now.items()}
             self._take_up(partitions, standings)
+            self.cutover.begin(rows, {place: seen.end for place, seen in now.items()})
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -276,6 +286,7 @@ class ScoringLoop:
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
         self._open = False
+        self.cutover.refreshing.pause()
         self._failure.note(StateError("closed"))
         async with self._turn:
             await self._publishing.close()
@@ -330,6 +341,11 @@ class ScoringLoop:
     def _waiting(self) -> Counter[Source]:
         """Records per topic partition that were fetched and not yet applied."""
         return self._decoder.waiting + self._intake.queued() + self._intake.deferred + self._rejects.waiting
+
+    def _at_end(self) -> set[Source]:
+        """The topic partitions that are read to their end."""
+        sources = self._source_of
+        return {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]

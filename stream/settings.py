@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     purchase_intent_topic: Annotated[_Name, Meta(description="output topic of intent scores")] = "purchase-intent"
     anomaly_scores_topic: Annotated[_Name, Meta(description="output topic of anomaly scores")] = "anomaly-scores"
     dead_letters_topic: Annotated[_Name, Meta(description="where records go that cannot be scored")] = "dead-letters"
+    models_topic: Annotated[_Name, Meta(description="where models are announced that running workers take up")] = (
+        "models"
+    )
 
     partitions: Annotated[int, Meta(ge=1, le=10_000, description="partitions of topics that `topics` creates")] = 4
     replication_factor: Annotated[int, Meta(ge=1, le=9, description="replicas of topics that `topics` creates")] = 1
@@ -224,7 +227,7 @@ def _to_path(kind: type, value: Any) -> Any:
 
 
 def _problems_together(settings: Settings) -> Iterator[SettingsError]:
-    topics = [*settings.source_topics, *settings.output_topics, settings.changelog_topic]
+    topics = [*settings.source_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
     twice = sorted({t for t in topics if topics.count(t) > 1})
     if twice:
         yield SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")

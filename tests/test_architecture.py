@@ -23,8 +23,8 @@ MODULES = {
 
 # In reading order: none imports one that comes after it.
 CORE = (
-    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "rows", "standing", "sequences", "slots",
-    "table", "admission", "habits", "features", "model", "anomaly", "scorer", "encode", "pipeline",
+    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "cuts", "rows", "standing", "sequences",
+    "slots", "carries", "table", "admission", "habits", "features", "model", "anomaly", "scorer", "encode", "pipeline",
 )  # fmt: skip
 CORE_PACKAGES = {"numpy", "torch", "msgspec", "orjson", "xxhash"}
 # What talks to anything outside of the arguments.

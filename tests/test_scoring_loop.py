@@ -12,9 +12,10 @@ import pytest
 from faust.types.tuples import TP
 
 from stream import decode
-from stream.assembly import Core
+from stream.assembly import assemble
+from stream.changing.offered import Offered
 from stream.decode import TimeBounds
-from stream.encode import Encoder, Scored
+from stream.encode import Scored
 from stream.errors import StateError
 from stream.events import SOURCES, EventBatch, Frame, Reject
 from stream.intake import Intake
@@ -23,11 +24,11 @@ from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
 from stream.merge import Source
 from stream.metrics import Metrics
-from stream.pipeline import Pipeline
 from stream.scoring_loop import ScoringLoop
 from stream.settings import load
 from stream.standing import SourceNow
-from tests.shop import BOUNDS, START_MS, click, pipeline
+from tests.models import model_in
+from tests.shop import CPU, START_MS, click, no_rows
 
 CLICKS = TP("clicks", 0)
 
@@ -90,10 +91,6 @@ async def _look(partitions: Iterable[int]) -> dict[Source, SourceNow]:
     return {(source, partition): SourceNow("id", 0, 1_000, None) for source in SOURCES for partition in partitions}
 
 
-def _encoder() -> Encoder:
-    return Encoder(topics=("clicks", "searches", "purchases"), model="m", model_hash="h", horizons=("30m",))
-
-
 class _Failing:
     """A pipeline that fails in the middle of a batch, once it is let go."""
 
@@ -108,18 +105,20 @@ class _Failing:
 
 def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) -> tuple[ScoringLoop, _Checkpointer]:
     checkpointer = _Checkpointer()
-    good, table = pipeline()
+    settings = load(flags, environ={})
+    core = assemble(settings, model_in(tmp_path), CPU, no_rows)
+    core.pipeline = scoring or core.pipeline
     store = RowStore(tmp_path)
     store.own({0})
     loop = ScoringLoop(
-        load(flags, environ={}),
+        settings,
         intake=Intake(hold_max_ms=60_000, steps=64),
-        core=Core(BOUNDS, table, cast(Pipeline, scoring or good), _encoder()),
+        core=core,
+        offered=Offered(core.model, try_out=lambda model: None, refused=lambda: None),
         publisher=cast(Publisher, publisher),
         checkpointer=cast(Checkpointer, checkpointer),
         store=store,
         metrics=Metrics(),
-        horizons=("30m", "24h", "session"),
         reach=_Reach,
         look=_look,
         fail=lambda error: None,
@@ -128,10 +127,19 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) 
 
 
 async def _run(loop: ScoringLoop) -> None:
-    await loop.assigned({0})
-    await loop.recovered({0})
-    loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])])
-    await loop.run()
+    loop.cutover.hear([], whole=True)
+    changing = asyncio.create_task(loop.cutover.run())
+    try:
+        await loop.assigned({0})
+        await loop.recovered({0})
+        while True:
+            if loop._committing.cuts:  # nothing is scored before the partition's row names a model
+                break
+            await asyncio.sleep(0.01)
+        loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])])
+        await loop.run()
+    finally:
+        changing.cancel()
 
 
 async def _end(loop: ScoringLoop, running: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""The seven topics: made where they are missing, checked before anything starts, and the wait for a broker.
+"""The eight topics: made where they are missing, checked before anything starts, and the wait for a broker.
 
 Nothing here changes or deletes a topic that exists: what is wrong with it is said, with what to do.
 """
@@ -153,9 +153,11 @@ def _wanted(settings: Settings) -> dict[str, NewTopic]:
     changelog = {"cleanup.policy": "compact", "segment.bytes": str(_CHANGELOG_SEGMENT_BYTES)}
     kinds = dict.fromkeys((*settings.source_topics, *settings.output_topics), stream)
     kinds[settings.changelog_topic] = changelog
+    kinds[settings.models_topic] = {"cleanup.policy": "compact"}
     durability = {"min.insync.replicas": str(settings.min_insync_replicas)}
+    counts = dict.fromkeys(kinds, settings.partitions) | {settings.models_topic: 1}  # versions are offsets
     return {
-        name: NewTopic(name, settings.partitions, settings.replication_factor, topic_configs=configs | durability)
+        name: NewTopic(name, counts[name], settings.replication_factor, topic_configs=configs | durability)
         for name, configs in kinds.items()
     }
 
@@ -177,9 +179,10 @@ def _missing(name: str) -> Problem:
 
 
 def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[Problem]:
-    """One user's events, state and scores share a partition number; dead letters need not."""
+    """One user's events, state and scores share a partition number; dead letters need not, models have one only."""
     counts = {topic.name: topic.num_partitions for topic in to_create} | {n: f.partitions for n, f in found.items()}
     counts.pop(settings.dead_letters_topic, None)
+    of_models = counts.pop(settings.models_topic, 1)
     if len(set(counts.values())) > 1:
         new = {topic.name for topic in to_create}
         each = ", ".join(f"{n} {'would get' if n in new else 'has'} {count}" for n, count in counts.items())
@@ -188,14 +191,20 @@ def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: 
             f"partition counts must be equal, or a user's events would go to different workers: {each}",
             f"{remedy}delete and recreate those that differ (adding partitions would part users from their state)",
         )
+    if of_models != 1:
+        yield Problem(
+            f"{settings.models_topic}: expected 1 partition, since an offset is a model's version, got {of_models}",
+            "delete and recreate it",
+        )
 
 
 def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator[Problem]:
     for name, topic in found.items():
         policy = topic.configs.values["cleanup.policy"]
-        if name == settings.changelog_topic and policy != "compact":
+        kept = {settings.changelog_topic: "the rows of quiet users", settings.models_topic: "models in use"}
+        if name in kept and policy != "compact":
             yield Problem(
-                f"{name}: cleanup.policy must be compact, or the rows of quiet users are deleted, is {policy}",
+                f"{name}: cleanup.policy must be compact, or {kept[name]} are deleted, is {policy}",
                 f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact",
             )
         least, replicas = int(topic.configs.values["min.insync.replicas"]), topic.replication_factor
