@@ -1,5 +1,5 @@
 """Law: topics loaded beforehand, kill and restart anywhere, any number of times: rows equal those of an uninterrupted
-run, every input is scored, no offset is ahead of its row.
+run, every input is scored or a dead letter, no offset is ahead of its row; exactly once, if that is the guarantee.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,19 @@ from tests.running import Worker, committed, ends, fill, read, running, scores, 
 from tests.shop import assert_rows_alike
 
 EVENTS = 60_000
+CUT = 200  # after so many events, the last of them comes again as a record that is cut short
 KILLS = 5
 
+# (topic, partition, offset, key)
+Place = tuple[str, int, int, bytes]
 
-def _loaded() -> list[ShopEvent]:
-    return list(itertools.islice(simulate(scenario.load(), seed=7, users=3_000, start_ms=1_767_225_600_000), EVENTS))
+
+def _loaded() -> Iterator[ShopEvent]:
+    events = simulate(scenario.load(), seed=7, users=3_000, start_ms=1_767_225_600_000)
+    for n, event in enumerate(itertools.islice(events, EVENTS), 1):
+        yield event
+        if n % CUT == 0:
+            yield event._replace(value=event.value[:-1])
 
 
 def _of_another_app(settings: Settings, suffix: str, data_dir: Path) -> Settings:
@@ -44,15 +53,18 @@ async def _state(settings: Settings) -> dict[bytes, bytes]:
     return {record.key: record.value for record in await read(settings, settings.changelog_topic)}
 
 
-async def _source_records(settings: Settings) -> list[tuple[str, int, int, bytes]]:
-    return [
-        (topic, record.partition, record.offset, record.key)
-        for topic in settings.source_topics
-        for record in await read(settings, topic)
-    ]
+async def _source_records(settings: Settings) -> tuple[list[Place], list[Place]]:
+    """Where the events lie, and where the records that are none."""
+    events: list[Place] = []
+    cut: list[Place] = []
+    for topic in settings.source_topics:
+        for record in await read(settings, topic):
+            kind = events if record.value.endswith(b"}") else cut
+            kind.append((topic, record.partition, record.offset, record.key))
+    return events, cut
 
 
-async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[tuple[str, int, int, bytes]]) -> None:
+async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[Place]) -> None:
     offsets, state = await committed(settings), await _state(settings)
     row_of = {
         key: np.frombuffer(row, rows.HEADER, count=1)[0] for key, row in state.items() if key != rows.PARTITION_KEY
@@ -76,9 +88,9 @@ async def test_rows_after_five_kills_equal_those_of_an_uninterrupted_run(setting
     ]
     for app in (whole, *killed):
         await topics_module.ensure(app)
-    assert await fill(settings, _loaded()) == EVENTS
-    sources = await _source_records(settings)
-    assert len(sources) == EVENTS
+    assert await fill(settings, _loaded()) == EVENTS + EVENTS // CUT
+    sources, cut = await _source_records(settings)
+    assert (len(sources), len(cut)) == (EVENTS, EVENTS // CUT)
 
     with running(whole, tmp_path / "whole.log") as worker:
         await until_committed(whole, worker)
@@ -88,15 +100,16 @@ async def test_rows_after_five_kills_equal_those_of_an_uninterrupted_run(setting
         _assert_all_scored(sources, await scores(whole, getattr(whole, topic)), repeats=False)
 
     for app in killed:
+        repeats = app.guarantee == "at_least_once"
         await _kill_five_times(app, sources, tmp_path / f"{app.guarantee}.log")
         _assert_equal(expected, await _state(app))
         for topic in ("purchase_intent_topic", "anomaly_scores_topic"):
-            repeats = app.guarantee == "at_least_once"
             _assert_all_scored(sources, await scores(app, getattr(app, topic)), repeats=repeats)
             assert len(await read(app, getattr(app, topic), aborted=True)) > EVENTS, "no kill left anything uncommitted"
+        _assert_all_refused(cut, await scores(app, app.dead_letters_topic), repeats=repeats)
 
 
-async def _kill_five_times(settings: Settings, sources: list[tuple[str, int, int, bytes]], log: Path) -> None:
+async def _kill_five_times(settings: Settings, sources: list[Place], log: Path) -> None:
     """Score all, by workers that are killed at work, but for the last."""
     before_kill = []
     for kill in range(KILLS):
@@ -122,9 +135,13 @@ def _assert_equal(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> No
             assert_rows_alike(found[key], row, rtol=1e-5)
 
 
-def _assert_all_scored(
-    sources: list[tuple[str, int, int, bytes]], published: list[dict[str, Any]], *, repeats: bool
-) -> None:
+def _assert_all_refused(cut: list[Place], dead_letters: list[dict[str, Any]], *, repeats: bool) -> None:
+    ids = Counter(letter["id"] for letter in dead_letters)
+    assert ids.keys() == {f"{topic}-{partition}-{offset}" for topic, partition, offset, _ in cut}
+    assert repeats or set(ids.values()) == {1}
+
+
+def _assert_all_scored(sources: list[Place], published: list[dict[str, Any]], *, repeats: bool) -> None:
     ids = Counter(score["id"].rsplit("-", 1)[0] for score in published)
     assert ids.keys() == {f"{topic}-{partition}-{offset}" for topic, partition, offset, _ in sources}
     if not repeats:
