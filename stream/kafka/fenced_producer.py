@@ -79,17 +79,19 @@ class FencedProducer:
         """
         try:
             with self._told():
-                await asyncio.gather(*sent)
-                futures = [await self._send(topic, self._partition, batch) for batch in rows]
-                written = await asyncio.gather(*futures)
+                sending = [await self._send(topic, self._partition, batch) for batch in rows]
+                # All at once: what counts is that it is there before the commit, and each is a round trip or two.
+                waits: list[Awaitable[Any]] = [*sending, *sent]
                 if offsets:  # aiokafka refuses none
-                    await self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
+                    waits.append(self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id))
+                await asyncio.gather(*waits)
                 await self._producer.commit_transaction()
                 self._begun = False
         finally:
             self._unsealed.set()
         # A batch's future holds the offset of its first record.
-        return int(max(at.offset + batch.record_count() for at, batch in zip(written, rows, strict=True))) - 1
+        ends = [future.result().offset + batch.record_count() for future, batch in zip(sending, rows, strict=True)]
+        return int(max(ends)) - 1
 
     async def stop(self) -> None:
         """Let go; a transaction that is open is aborted."""
