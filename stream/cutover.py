@@ -35,8 +35,8 @@ from stream.stages import on_thread
 
 logger = logging.getLogger(__name__)
 
-# How often it is looked whether what has to be scored first is scored, while a change is under way.
-_LOOK_SECS = 0.02
+# How often it is looked whether what has to be scored first is scored: where nothing else is, and where all goes on.
+_LOOK_SECS, _SELDOM_SECS = 0.02, 0.2
 # A row names a version that the topic does not have. So long it is believed to be about to show.
 _PATIENCE_SECS = 30.0
 
@@ -62,13 +62,16 @@ class Cutover:
         """
         self._core, self._offered, self._intake, self._committing = core, offered, intake, committing
         self._metrics = metrics
-        self.refreshing = Refreshing(core, between_batches=between_batches, scoring=scoring, metrics=metrics)
+        self.refreshing = Refreshing(
+            core, between_batches=between_batches, scoring=scoring, events_wait=intake.holds_any, metrics=metrics
+        )
         self._between_batches, self._scoring, self._at_end = between_batches, scoring, at_end
         self._opened = opened
         self._scores_with = offered.latest.id
         self._restored: set[int] | None = None  # what is owned, once its rows are here
         self._ends: dict[Source, int] = {}  # where sources ended that were taken over, until they are read up to there
         self._open: frozenset[int] = frozenset()  # partitions of which events are taken
+        self._held_since: float | None = None  # when it was begun to take nothing new
         self._ahead_since: float | None = None
         self._lost: set[ModelId] = set()  # rows name them, and the topic does not have them any more
         self._read = asyncio.Event()  # the whole models topic, once
@@ -92,7 +95,7 @@ class Cutover:
         """These partitions are restored, and nothing of them is scored yet; `ends`: of their sources, as of now."""
         self._committing.cuts = {p: row.cuts for p, row in rows.items() if row is not None}
         self._restored = self._committing.partitions
-        self._ends, self._ahead_since = dict(ends), None
+        self._ends, self._ahead_since, self._held_since = dict(ends), None, None
         self._open = frozenset(p for p, model in self._at().items() if model == self._scores_with)
         self._intake.hold_back(rows.keys() - self._open)
         self._core.mark_carries(self._marks(self._scores_with))
@@ -107,7 +110,7 @@ class Cutover:
             if await asyncio.shield(self._step()):
                 await self._wake.wait()
             else:
-                await asyncio.sleep(_LOOK_SECS)
+                await asyncio.sleep(_SELDOM_SECS if self._held_since is None else _LOOK_SECS)
 
     async def _step(self) -> bool:
         """As far as can be done now -> whether it is all: every partition has the latest model."""
@@ -122,6 +125,7 @@ class Cutover:
                     return self._is_done(planned, target.id)
                 if not (self._open and planned.cut):
                     self._intake.hold_back(owned)
+                    self._held_since = self._held_since or time.monotonic()
                     if self._intake.deferred:
                         return False
                     if not planned.cut:
@@ -140,7 +144,7 @@ class Cutover:
             self._core.mark_carries(self._marks(self._scores_with))
             self._opened()
         self._intake.hold_back(owned - partitions)
-        self._open = partitions
+        self._open, self._held_since = partitions, None
 
     async def _cut(self, partitions: Collection[int], target: Offer, owned: set[int]) -> bool:
         """Commit that these partitions are the target's from here on -> whether that is done."""
@@ -168,7 +172,11 @@ class Cutover:
         await on_thread(self._scoring, self._core.use, model, self._marks(wanted))
         self._scores_with = wanted
         self._metrics.show_model(model.name, model.hash, wanted.version, str(self._core.device))
-        logger.info("scoring by model %s, hash %s, version %d", model.name, model.hash, wanted.version)
+        held_ms = 1_000 * (time.monotonic() - (self._held_since or time.monotonic()))
+        logger.info(
+            "scoring by model %s, hash %s, version %d; nothing was taken for %.0f ms",
+            model.name, model.hash, wanted.version, held_ms,
+        )  # fmt: skip
         if wanted == target.id:
             self.refreshing.begin()
 

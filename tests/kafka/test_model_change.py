@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,67 +84,68 @@ async def _taken_up(settings: Settings, result: announcing.Result) -> None:
     await announcing.taken_up(settings, result, timeout_secs=TAKEN_UP_SECS, say=lambda text: None)
 
 
-async def _scoring(worker: Worker) -> None:
-    await worker.wait_for("scoring partitions", secs=TAKEN_UP_SECS)
-
-
 async def test_models_change_under_load_and_around_kills_and_no_event_has_scores_of_two(
     settings: Settings, models: Models, topics: list[TopicReport], tmp_path: Path
 ) -> None:
-    log, stop = tmp_path / "worker.log", asyncio.Event()
+    first, second = (msgspec.structs.replace(settings, data_dir=tmp_path / name) for name in ("first", "second"))
+    logs, stop = (tmp_path / "first.log", tmp_path / "second.log"), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_load(settings, stop))
-        with running(settings, log) as worker:
-            await _scoring(worker)
-            await asyncio.sleep(1.0)
-            await _taken_up(settings, await announcing.use(settings, models.paths[1]))
-            await _assert_told(worker, models.by_hash, version=1)
-            result = await _announced_and_killed(settings, models.paths[2], worker, after_secs=0.0)
-        # Killed before it has heard of it, while it changes, and when it has just changed.
-        for wanted, after_secs in ((1, 0.15), (2, 0.6)):
-            with running(settings, log) as worker:
+        with running(first, logs[0]) as one:
+            with running(second, logs[1]) as other:
+                await _shared(one, other)
+                await _taken_up(settings, await announcing.use(settings, models.paths[1]))
+                await _assert_told(one, other, loaded=models.by_hash[model_file.load(models.paths[1]).hash], version=1)
+                # One dies while both change: the other has the new model, and goes on with the former one where the
+                # dead one had published and not committed.
+                result = await _announce_and(settings, models.paths[2], other.kill, after_secs=0.15)
                 await _taken_up(settings, result)
-                result = await _announced_and_killed(settings, models.paths[wanted], worker, after_secs=after_secs)
-        with running(settings, log) as worker:
-            await _taken_up(settings, result)
-            await _assert_refused(settings, models, worker)
-            former = await announcing.back(settings)
-            assert former.model_hash == model_file.load(models.paths[1]).hash
-            await _taken_up(settings, former)
+                await _assert_refused(settings, models, one)
+            with running(second, logs[1]) as other:
+                await _shared(one, other)
+                former = await announcing.back(settings)
+                one.kill()  # before it has heard of it, perhaps
+                assert former.model_hash == model_file.load(models.paths[1]).hash
+                await _taken_up(settings, former)
+                result = await _announce_and(settings, models.paths[0], other.kill, after_secs=0.6)
+        with running(first, logs[0]) as one:
+            await _taken_up(settings, result)  # it was stopped by that, and finds its way from the log alone
             await asyncio.sleep(1.0)
             stop.set()
-            await until_committed(settings, worker)
-            assert await worker.stop() == 0, worker.said()
+            await until_committed(settings, one)
+            assert await one.stop() == 0, one.said()
 
     cuts = await _assert_one_model_each(settings, models)
     assert all(len({cut.sha256 for cut in of_partition}) == 3 for of_partition in cuts.values())
 
 
-async def _announced_and_killed(
-    settings: Settings, path: str, worker: Worker, *, after_secs: float
+async def _announce_and(
+    settings: Settings, path: str, then: Callable[[], None], *, after_secs: float
 ) -> announcing.Result:
+    """Announce a model, and soon after it do something."""
     await asyncio.sleep(1.5)  # more is published than is committed
     result = await announcing.use(settings, path)
     await asyncio.sleep(after_secs)
-    worker.kill()
+    then()
     return result
 
 
-async def _assert_told(worker: Worker, by_hash: Mapping[str, LoadedModel], *, version: int) -> None:
-    """Its metrics say by which model it scores, and that carries were made ahead of their users' events."""
-    (loaded,) = (model for model in by_hash.values() if model.card.sizes.hidden == 12)
-    deadline = time.monotonic() + TAKEN_UP_SECS
-    while True:
-        _, metrics = await worker.get("/metrics")
-        left = re.search(r"^behaviour_stale_users ([\d.]+)$", metrics, re.MULTILINE)
-        ahead = re.search(r"^behaviour_carries_rebuilt_ahead_total ([\d.]+)$", metrics, re.MULTILINE)
-        if left and ahead and float(left.group(1)) == 0 < float(ahead.group(1)):
-            break
-        assert time.monotonic() < deadline, metrics
-        await asyncio.sleep(0.1)
-    assert re.search(rf'behaviour_model_info{{.*hash="{loaded.hash}".*version="{version}"', metrics)
-    of_partition = re.findall(rf'behaviour_model_version{{hash="{loaded.hash}",partition="(\d)"}} {version}', metrics)
-    assert sorted(of_partition) == ["0", "1", "2", "3"]
+async def _assert_told(*workers: Worker, loaded: LoadedModel, version: int) -> None:
+    """Their metrics say by which model they score, and that carries were made ahead of their users' events."""
+    partitions: set[str] = set()
+    for worker in workers:
+        deadline = time.monotonic() + TAKEN_UP_SECS
+        while True:
+            _, metrics = await worker.get("/metrics")
+            ahead = float(re.findall(r"\nbehaviour_carries_rebuilt_ahead_total ([\d.]+)\n", metrics)[0])
+            if ahead > 0 and "\nbehaviour_stale_users 0.0\n" in metrics:
+                break
+            assert time.monotonic() < deadline, metrics
+            await asyncio.sleep(0.1)
+        assert re.search(rf'behaviour_model_info{{.*hash="{loaded.hash}".*version="{version}"', metrics)
+        pattern = rf'behaviour_model_version{{hash="{loaded.hash}",partition="(\d)"}} {version}'
+        partitions |= set(re.findall(pattern, metrics))
+    assert partitions == {"0", "1", "2", "3"}
 
 
 async def _assert_refused(settings: Settings, models: Models, worker: Worker) -> None:
@@ -161,32 +162,6 @@ async def _assert_refused(settings: Settings, models: Models, worker: Worker) ->
         await models_topic.announce(settings, "key", value)
         await worker.wait_for(f"{reason}.*Refused", secs=TAKEN_UP_SECS)
     assert "behaviour_models_refused_total 3.0" in (await worker.get("/metrics"))[1]
-
-
-async def test_two_workers_change_while_one_dies_and_one_leaves(
-    settings: Settings, models: Models, topics: list[TopicReport], tmp_path: Path
-) -> None:
-    first, second = (msgspec.structs.replace(settings, data_dir=tmp_path / name) for name in ("first", "second"))
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_load(settings, stop))
-        with running(first, tmp_path / "first.log") as one, running(second, tmp_path / "second.log") as other:
-            await _shared(one, other)
-            await asyncio.sleep(1.5)
-            result = await announcing.use(settings, models.paths[1])
-            other.kill()  # perhaps before it has changed: its partitions go on with the former model, and change then
-            await _taken_up(settings, result)
-            await asyncio.sleep(0.5)
-            with running(second, tmp_path / "second.log") as back:
-                await _shared(one, back)
-                result = await announcing.back(settings)  # to that of --model, which was never announced
-                assert await one.stop() == 0, one.said()
-                await _taken_up(settings, result)
-                await asyncio.sleep(1.0)
-                stop.set()
-                await until_committed(settings, back)
-                assert await back.stop() == 0, back.said()
-    await _assert_one_model_each(settings, models)
 
 
 async def _shared(*workers: Worker) -> None:
