@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
+from math import inf
 from typing import Any, cast
 
 import torch
@@ -16,7 +19,7 @@ from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.collection import UserTable
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
-from stream.kafka.transport import FrameApp, FrameConsumer, FrameSchema
+from stream.kafka.transport import FrameApp, FrameConsumer, Frames, FrameSchema
 from stream.metrics import Metrics
 from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
@@ -25,6 +28,7 @@ from stream.settings import Settings
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
 _OBSERVE_SECS = 1.0
+_LEFT_BEHIND_SECS = 3_600.0  # between looks for copies of what others have had for a day
 # Faust asks for commits so many times an interval; each partition has its own turn.
 _COMMIT_TURNS = 8
 
@@ -104,7 +108,7 @@ def build_app(settings: Settings) -> WorkerApp:
             app,
             name="users",
             changelog_topic=_frame_topic(app, settings.changelog_topic),
-            source_topics=settings.source_topics,
+            source_topics=settings.read_topics,
             store=store,
             on_assigned=loop.assigned,
             on_recovered=loop.recovered,
@@ -112,7 +116,8 @@ def build_app(settings: Settings) -> WorkerApp:
         )
     )
     for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):
-        app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop))
+        app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop.deliver))
+    app.agent(_frame_topic(app, settings.erasures_topic), name="erasures")(_enqueue_into(loop.deliver_requests))
 
     @app.task  # type: ignore[untyped-decorator]
     async def score() -> None:
@@ -120,8 +125,12 @@ def build_app(settings: Settings) -> WorkerApp:
 
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
+        looked_at = -inf
         while not app.should_stop:
             loop.observe()
+            if time.monotonic() - looked_at > _LEFT_BEHIND_SECS:
+                looked_at = time.monotonic()
+                store.remove_left_behind()
             await asyncio.sleep(_OBSERVE_SECS)
 
     return app
@@ -132,14 +141,14 @@ def _frame_topic(app: WorkerApp, name: str) -> Any:
     return app.topic(name, schema=FrameSchema(), acks=False, internal=True)
 
 
-def _enqueue_into(loop: ScoringLoop) -> Any:
+def _enqueue_into(deliver: Callable[[Frames], None]) -> Any:
     async def enqueue(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
             if message.generation_id != stream.app.consumer_generation_id:
                 continue  # fetched before a rebalance: it comes again, here or elsewhere
             try:
-                loop.deliver(message.value)
+                deliver(message.value)
             except Exception as error:  # Faust would log it and go on behind a frame that was never applied
                 await stream.app.crash(error)
 

@@ -48,6 +48,6 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
             expiry_ms=settings.user_expiry_ms,
         ),
         encoder=Encoder(
-            topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons=sizes.horizons
+            topics=settings.read_topics, model=loaded.name, model_hash=loaded.hash, horizons=sizes.horizons
         ),
     )

@@ -16,6 +16,8 @@ from math import inf
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
+from stream.erasing import Erasing
+from stream.expiry import Expiry
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Publisher
@@ -48,6 +50,8 @@ class Committing:
         *,
         intake: Intake,
         table: Table,
+        erasing: Erasing,
+        expiry: Expiry,
         publisher: Publisher,
         checkpointer: Checkpointer,
         metrics: Metrics,
@@ -58,7 +62,7 @@ class Committing:
     ) -> None:
         """Within `between_batches` no batch is being scored, and the last one is sent."""
         self._settings, self._metrics, self._liveness = settings, metrics, liveness
-        self._intake, self._table = intake, table
+        self._intake, self._table, self._erasing, self._expiry = intake, table, erasing, expiry
         self._publisher, self._checkpointer = publisher, checkpointer
         self._scoring, self._between_batches, self._failure = scoring, between_batches, failure
         self._one_at_a_time = asyncio.Lock()  # a checkpoint or a change of ownership
@@ -78,6 +82,7 @@ class Committing:
         self._committed.clear()
         self._due_at.clear()
         self.partitions = partitions
+        self._expiry.clear()
         self._publisher.take_unacknowledged()
         await self._publisher.start()
         await self._checkpointer.own(partitions)
@@ -132,23 +137,30 @@ class Committing:
         async with self._between_batches():
             if self._failure.error is not None:
                 return {}  # the batch that was waited for has failed
-            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
+            passed = self._erasing.passed(partition)
+            prepared, positions = await on_thread(self._scoring, self._prepare, partition, passed)
             outputs = self._publisher.take_unacknowledged()
         await asyncio.gather(*outputs)
         if prepared is None:
             return {}
-        topics = self._settings.source_topics
+        topics = self._settings.read_topics
         offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
         await self._checkpointer.commit(partition, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
+        self._erasing.committed(partition)
         self._committed |= {(source, partition): at for source, at in positions.items()}
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
-    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
+    def _prepare(self, partition: int, passed: Mapping[int, int]) -> tuple[PreparedRows | None, dict[int, Position]]:
         """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        self._erasing.grant(partition, positions, passed)
+        positions |= {source: at for (source, p), at in self._erasing.positions().items() if p == partition}
+        moved = any(self._committed.get((source, partition)) != at for source, at in positions.items())
+        if moved:
+            self._metrics.users_expired.labels("deleted").inc(self._expiry.delete(partition, positions))
         changed = self._table.take_changed(partition)
-        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
+        if not moved and not len(changed):
             return None, positions
         rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
         self._metrics.rows_flushed.inc(len(rows))

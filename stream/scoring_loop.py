@@ -23,8 +23,11 @@ from faust.types.tuples import TP
 
 from stream.assembly import Core
 from stream.committing import Committing, Failure
+from stream.erasing import Erasing
+from stream.erasures import ERASURES
 from stream.errors import StateError
 from stream.events import Frame, Reject
+from stream.expiry import Expiry
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
@@ -49,6 +52,8 @@ class Reach(Protocol):
     def at_end(self) -> frozenset[TP]: ...
     def delivered(self, tp: TP) -> None: ...
     def lag(self) -> dict[TP, int]: ...
+    def read_to(self) -> Mapping[TP, int]: ...
+    async def end(self, tp: TP) -> int: ...
     def set_full(self, full: set[TP]) -> None: ...
 
 
@@ -80,7 +85,7 @@ class ScoringLoop:
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._horizons = horizons
         self._reach, self._fail = reach, fail
-        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._decoding_failed)
+        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._encoding = ThreadPoolExecutor(1, "encoding")
@@ -91,10 +96,23 @@ class ScoringLoop:
         self._open = False  # takes batches: between recovery and the next revocation
         self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
+        self._erasing = Erasing(
+            settings,
+            intake=intake,
+            table=core.table,
+            store=store,
+            metrics=metrics,
+            reach=reach,
+            waiting=self._waiting,
+            wake=self._wake.set,
+            fail=self._broken,
+        )
         self._committing = Committing(
             settings,
             intake=intake,
             table=core.table,
+            erasing=self._erasing,
+            expiry=Expiry(core.table, store.scan, settings.user_expiry_ms),
             publisher=publisher,
             checkpointer=checkpointer,
             metrics=metrics,
@@ -118,13 +136,19 @@ class ScoringLoop:
             self._failure.note(error)  # nothing may be committed past a frame that is lost
             raise
 
+    def deliver_requests(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+        """Take records of the topic of erasures. Never waits."""
+        if self._open:
+            self._erasing.deliver(frames)
+
     def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
         for frame in frames:
             self._intake.put(frame)
             self._reach().delivered(TP(self._topic(frame.source), frame.partition))
         self._wake.set()
 
-    def _decoding_failed(self, error: Exception) -> None:
+    def _broken(self, error: BaseException) -> None:
+        """What was delivered is lost, and nothing may be committed past it."""
         self._failure.note(error)
         self._fail(error)
 
@@ -167,7 +191,7 @@ class ScoringLoop:
 
     def _score(self, at_end: set[Source]) -> _Step:
         lap = Laps(self._metrics)
-        rejects = self._intake.absorb()
+        rejects = self._intake.absorb() + self._erasing.absorb()
         given_up = self._intake.holds_given_up
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
@@ -176,13 +200,14 @@ class ScoringLoop:
             return _Step(0, Outcome.none(), rejects)
         outcome = self._pipeline.apply(events, lap)
         self._intake.defer(outcome.deferred)
+        self._metrics.users_expired.labels("begun_anew").inc(outcome.begun_anew)
         return _Step(len(events), outcome, rejects)
 
     async def _publish(self, step: _Step) -> None:
         now_ms = time.time_ns() // 1_000_000
         records = step.taken + len(step.rejects)
         await self._publisher.send(await on_thread(self._encoding, self._encode, step, now_ms, size=records))
-        self._metrics.count_rejects(step.rejects, self._settings.source_topics)
+        self._metrics.count_rejects(step.rejects, self._settings.read_topics)
         self._metrics.replayed.inc(step.outcome.held)
         self._metrics.repeated.inc(step.outcome.repeated)
         self._metrics.deferred.inc(len(step.outcome.deferred))
@@ -209,7 +234,10 @@ class ScoringLoop:
 
     async def checkpoint(self) -> Mapping[TP, int]:
         """Checkpoint every partition -> the offsets committed by it."""
-        return await self._committing.checkpoint()
+        try:
+            return await self._committing.checkpoint()
+        finally:
+            await self._erasing.settled()
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
@@ -235,6 +263,7 @@ class ScoringLoop:
             self._assigned = True
             self._decoder.clear()
             self._intake.clear()
+            self._erasing.clear()
             self._table.clear()
             await self._committing.own(partitions)
 
@@ -246,8 +275,10 @@ class ScoringLoop:
         async with self._turn:
             for partition in partitions:
                 row = self._store.partition_row(partition)
-                self._intake.start(partition, dict(row.positions) if row else {})
-            self._committing.begin(self._intake.positions())
+                positions = dict(row.positions) if row else {}
+                self._intake.start(partition, positions)
+                self._erasing.start(partition, positions.get(ERASURES))
+            self._committing.begin(self._intake.positions() | self._erasing.positions())
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -262,6 +293,8 @@ class ScoringLoop:
         self._failure.note(StateError("closed"))
         async with self._turn:
             await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
+        self._erasing.clear()
+        await self._erasing.settled()
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()
@@ -279,6 +312,7 @@ class ScoringLoop:
             if tp.topic in self._source_of:
                 lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
         self._metrics.show_lag(lag)
+        self._erasing.observe()
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._committing.partitions))
         assigned_nothing = self._assigned and not self._committing.partitions

@@ -41,6 +41,12 @@ class _Reach:
     def lag(self) -> dict[TP, int]:
         return {}
 
+    def read_to(self) -> dict[TP, int]:
+        return {}
+
+    async def end(self, tp: TP) -> int:
+        return 0
+
     def set_full(self, full: set[TP]) -> None: ...
 
 

@@ -19,6 +19,7 @@ TOPICS = (
     "purchase_intent_topic",
     "anomaly_scores_topic",
     "dead_letters_topic",
+    "erasures_topic",
     "app_id",
     "partitions",
     "replication_factor",

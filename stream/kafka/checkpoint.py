@@ -30,6 +30,7 @@ class PreparedRows(NamedTuple):
 
     batches: Sequence[Any]  # closed, of the partition's producer
     local: Sequence[WriteBatch]
+    now_ms: int
 
 
 class Checkpointer:
@@ -60,7 +61,7 @@ class Checkpointer:
                 write.delete(key)
             else:
                 write.put(key, row)
-        return PreparedRows(batches.close(), local)
+        return PreparedRows(batches.close(), local, now_ms)
 
     async def commit(self, partition: int, rows: PreparedRows, offsets: Mapping[TopicPartition, int]) -> None:
         """Write rows and offsets of one partition, all or nothing.
@@ -81,7 +82,7 @@ class Checkpointer:
             raise StateError(f"partition {partition}: its checkpoint failed ({error!r})") from error
         # The marker that ends the transaction follows the last row: nobody else can write to the partition. With it, a
         # restart finds itself at the end of the changelog, with nothing to wait for.
-        await asyncio.to_thread(self._store.apply, partition, rows.local, last + 1)
+        await asyncio.to_thread(self._store.apply, partition, rows.local, last + 1, rows.now_ms)
 
     async def close(self) -> None:
         """Let go of every partition."""

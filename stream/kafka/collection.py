@@ -86,7 +86,8 @@ class UserTable(Collection):
         self._restoring()
         for event in batch:
             for tp, records in event.message.value:
-                self._rows.write(tp.partition, ((r.key, r.value) for r in records), records[-1].offset)
+                last = records[-1]
+                self._rows.write(tp.partition, ((r.key, r.value) for r in records), last.offset, last.timestamp)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         # Faust swallows what is raised here, and would go on without the state.

@@ -3,6 +3,9 @@
 Its offset may lag behind the changelog, never lead it: rows are written after the transaction that published them, and
 the offset after the rows. What a crash takes from it, the next start reads again from the changelog, so that it keeps
 no log of its own.
+
+A copy must not be further behind than the changelog remembers deletions: rows that were deleted meanwhile would come to
+life again. One that may be is removed, and made anew.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +31,14 @@ logger = logging.getLogger(__name__)
 _LOCAL = b"\xfe"
 _OFFSET_KEY = _LOCAL + b"changelog-offset"
 _COMPACTED_KEY = _LOCAL + b"compacted"
+_AS_OF_KEY = _LOCAL + b"as-of-ms"
+# The changelog's `delete.retention.ms` is a day at least (`topics` sees to it). An hour is for clocks that differ.
+DELETIONS_KEPT_MS = 86_400_000
+_BEHIND_MAX_MS = DELETIONS_KEPT_MS - 3_600_000
+# What was deleted or overwritten leaves RocksDB's files after so long, if it is not compacted before.
+_REWRITTEN_SECS = 86_400
+# So many keys are compacted one by one, a quarter of a second each; more of them all at once.
+_COMPACTED_SINGLY = 8
 # A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
 _WRITE_BUFFER_BYTES = 16 << 20
 # Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
@@ -40,12 +53,13 @@ class RowStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: dict[int, Rdict] = {}
+        self._closing = threading.Lock()  # a handle that compacts cannot be closed
 
     def own(self, partitions: Iterable[int]) -> None:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
-            self._open.pop(partition).close()
+            self._close(partition)
         for partition in sorted(wanted - self._open.keys()):
             self._open[partition] = self._opened(partition)
 
@@ -61,23 +75,27 @@ class RowStore:
         rows = self._read(partition, lambda db: list(islice(db.items(from_key=after or b""), n + 1)))
         return [row for row in rows if row[0] != after and row[0] < _LOCAL][:n]
 
-    def compact(self, partition: int, key: bytes) -> None:
-        """Make what was deleted or overwritten under a key go from the disk; and the key itself where it has no row.
+    def compact(self, partition: int, keys: Collection[bytes]) -> None:
+        """Make what was deleted or overwritten under some keys go from the disk; and the keys that have no row.
 
-        Takes a quarter of a second, without the interpreter. What the file system has set free may still be on the
-        medium.
+        Takes a quarter of a second for a key, without the interpreter. What the file system has set free may still be
+        on the medium.
         """
         everything = CompactOptions()
         everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
-        db = self._db(partition)
-        try:
-            db.flush()
-            db.compact_range(key, key + b"\0", everything)
-            # The list of files still says that one began or ended with the key. Each change writes it anew.
-            db.put(_COMPACTED_KEY, b"")
-            db.flush()
-        except Exception as error:
-            raise StateError(f"{self._path(partition)}: cannot be compacted ({error})") from None
+        singly = len(keys) <= _COMPACTED_SINGLY
+        ranges = [(key, key) for key in keys] if singly else [(min(keys), max(keys))]
+        with self._closing:
+            db = self._db(partition)
+            try:
+                for first, last in ranges:
+                    db.flush()
+                    db.compact_range(first, last + b"\0", everything)
+                # The list of files still says that one began or ended with a key. Each change writes it anew.
+                db.put(_COMPACTED_KEY, b"")
+                db.flush()
+            except Exception as error:
+                raise StateError(f"{self._path(partition)}: cannot be compacted ({error})") from None
         for log in self._path(partition).glob("LOG*"):  # it says what was compacted
             log.unlink(missing_ok=True)
 
@@ -91,25 +109,39 @@ class RowStore:
         """An empty write, to be filled with `put` and `delete`; applied all or nothing."""
         return WriteBatch(raw_mode=True)
 
-    def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
-        """Apply writes, then the changelog offset that they reach up to. StateError where the disk is full, say."""
+    def apply(
+        self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int, as_of_ms: int | None = None
+    ) -> None:
+        """Apply writes, then the changelog offset that they reach up to, and the time of the record there.
+
+        StateError where the disk is full, say.
+        """
         db = self._db(partition)
         try:
+            # Of an empty copy, the time when its reading began: what is read is deleted no sooner than it was there.
+            begun = db.get(_AS_OF_KEY) or _now_ms().to_bytes(8, "big")
             for write in writes:
                 db.write(write)
+            db.put(_AS_OF_KEY, max(begun, (as_of_ms or 0).to_bytes(8, "big")))
             db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
         except Exception as error:
             raise StateError(f"{self._path(partition)}: cannot be written ({error})") from None
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
-        """Put rows (None: delete), then the changelog offset that they reach up to."""
+    def write(
+        self,
+        partition: int,
+        rows: Iterable[tuple[bytes, bytes | None]],
+        changelog_offset: int,
+        as_of_ms: int | None = None,
+    ) -> None:
+        """Put rows (None: delete), then what `apply` puts."""
         write = self.new_write()
         for key, row in rows:
             if row is None:
                 write.delete(key)
             else:
                 write.put(key, row)
-        self.apply(partition, [write], changelog_offset)
+        self.apply(partition, [write], changelog_offset, as_of_ms)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
@@ -125,6 +157,18 @@ class RowStore:
         for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
 
+    def remove_left_behind(self) -> None:
+        """Delete the copies of partitions that are others' by now, once they are too far behind to be gone on from."""
+        for path in set(self._folder.glob("users-*.rocksdb")).difference(map(self._path, self._open)):
+            written_ms = max((file.stat().st_mtime * 1000 for file in path.glob("*")), default=0.0)
+            if _now_ms() - written_ms > _BEHIND_MAX_MS:
+                shutil.rmtree(path, ignore_errors=True)
+                logger.info("%s: removed, another worker has had the partition for a day", path)
+
+    def _close(self, partition: int) -> None:
+        with self._closing:
+            self._open.pop(partition).close()
+
     def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
         """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""
         db = self._db(partition)
@@ -132,7 +176,7 @@ class RowStore:
             return ask(db)
         except Exception as error:
             path = self._path(partition)
-            self._open.pop(partition).close()
+            self._close(partition)
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
@@ -148,7 +192,11 @@ class RowStore:
         path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _open_at(path)
+            db = _open_at(path)
+            if _remembers_deletions(db):
+                return db
+            db.close()
+            reason = "it may be older than the deletions that the changelog remembers"
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
@@ -156,10 +204,11 @@ class RowStore:
                 raise SettingsError(
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None
-            # A copy is worth nothing that cannot be read: the changelog makes another.
-            logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
-            shutil.rmtree(path, ignore_errors=True)
-            return _open_at(path)
+            reason = f"cannot be read ({error})"
+        # A copy is worth nothing that cannot be read or trusted: the changelog makes another.
+        logger.warning("%s: %s; it is made anew from the changelog", path, reason)
+        shutil.rmtree(path, ignore_errors=True)
+        return _open_at(path)
 
 
 def _open_at(path: Path) -> Rdict:
@@ -172,4 +221,19 @@ def _open_at(path: Path) -> Rdict:
     without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
     db = Rdict(str(path), options)
     db.set_write_options(without_log)
+    db.set_options({"ttl": str(_REWRITTEN_SECS)})
     return db
+
+
+def _remembers_deletions(db: Rdict) -> bool:
+    """Whether the changelog still has every deletion that a copy has not, or the copy is empty."""
+    try:
+        offset, as_of = db.get(_OFFSET_KEY), db.get(_AS_OF_KEY)
+    except Exception:
+        db.close()  # else nobody else could open it
+        raise
+    return offset is None or (as_of is not None and _now_ms() - int.from_bytes(as_of, "big") <= _BEHIND_MAX_MS)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -116,7 +116,7 @@ def test_nothing_of_a_deleted_row_is_on_the_disk_after_compacting(store: RowStor
     store._open[0].flush()
     assert _files_with(secret, tmp_path / "state")
     store.write(0, [(key, None)], 3002)
-    store.compact(0, key)
+    store.compact(0, [key])
     assert _files_with(secret, tmp_path / "state") == []
     longer = [user for user in USERS if user.startswith(key) and user != key]
     assert _files_with(key, tmp_path / "state", but=longer) == []
@@ -132,7 +132,7 @@ def test_compacting_a_row_that_is_alive_keeps_its_latest_bytes_alone(store: RowS
     store._open[0].flush()
     store.write(0, [(user, b"latter bytes") for user in USERS[:10]], 2)
     for user in USERS[:10]:
-        store.compact(0, user)
+        store.compact(0, [user])
     assert _files_with(b"former bytes", tmp_path / "state") == []
     assert store.scan(0, None, 20) == [(user, b"latter bytes") for user in sorted(USERS[:10])]
 

@@ -1,0 +1,164 @@
+"""Requests that users be forgotten, and which of them can be granted.
+
+A record on the topic of erasures asks that its key, a user id, be forgotten. It is granted once all is applied that the
+partition's source topics held when it came: what was sent before it goes with the rest, and what comes after finds a
+user never seen. It is no event: rows keep no offset of this topic.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from stream.events import ID_MAX_LENGTH, SOURCES, Reason, Record, Reject
+from stream.merge import Position, Source
+
+logger = logging.getLogger(__name__)
+
+# The topic's place behind the source topics, in a partition's row and in a dead letter.
+ERASURES = len(SOURCES)
+
+
+class Request(NamedTuple):
+    """That a user be forgotten."""
+
+    offset: int
+    key: bytes
+    ends: Mapping[int, int]  # of each source that could be asked, when the request came
+    until_ms: int  # a source that has not been applied up to its end by then is not waited for
+
+
+class _Arrived(NamedTuple):
+    """Records of one partition, not yet looked at."""
+
+    partition: int
+    records: Sequence[Record]
+    ends: Mapping[int, int]
+    until_ms: int
+
+
+class _Refusal(NamedTuple):
+    reason: Reason
+    error: str
+
+
+class _Value(msgspec.Struct):
+    user_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Value).decode
+
+
+class Erasures:
+    """Requests by partition. `put` may be called from another thread."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[_Arrived] = deque()
+        self._waiting: defaultdict[int, deque[Request]] = defaultdict(deque)
+        self._next: dict[int, int] = {}  # by partition, the first offset not looked at
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def start(self, partition: int, position: Position | None) -> None:
+        """Own a partition; requests before the position were granted, by whomever."""
+        if position is not None:
+            self._next[partition] = position.offset
+
+    def clear(self) -> None:
+        """Own nothing; what was not granted comes again from the committed offsets."""
+        self._arrived.clear()
+        self._waiting.clear()
+        self._next.clear()
+
+    def put(self, partition: int, records: Sequence[Record], ends: Mapping[int, int], until_ms: int) -> None:
+        """Take over records, in offset order; `ends` of the sources, and of the topic itself under ERASURES."""
+        self._arrived.append(_Arrived(partition, records, ends, until_ms))
+
+    def absorb(self) -> list[Reject]:
+        """Look at what was put -> what is no request, to be published before positions that go past it."""
+        rejects = []
+        for _ in range(len(self._arrived)):
+            arrived = self._arrived.popleft()
+            for found in self._look_at(arrived):
+                if isinstance(found, Reject):
+                    rejects.append(found)
+                else:
+                    self._waiting[arrived.partition].append(found)
+            self._next[arrived.partition] = arrived.records[-1].offset + 1
+        return rejects
+
+    def ready(self, partition: int, passed: Mapping[int, int], now_ms: int) -> list[Request]:
+        """The first requests, up to one that has to wait; all of a source's records before `passed` are applied."""
+        requests = []
+        for request in self._waiting[partition]:
+            ends = request.ends
+            behind = [s for s in SOURCES if s not in ends or passed.get(s, 0) < ends[s]]
+            if behind and now_ms < request.until_ms:
+                break
+            if behind:
+                logger.warning(
+                    "erasure %d of partition %d: granted, though sources %s could not be read up to where they ended; "
+                    "what is still to come of them begins the user anew", request.offset, partition, behind,
+                )  # fmt: skip
+            requests.append(request)
+        return requests
+
+    def granted(self, partition: int, n: int) -> None:
+        """The first n requests are granted with the next commit."""
+        for _ in range(n):
+            self._waiting[partition].popleft()
+
+    def positions(self) -> dict[Source, Position]:
+        """The first request of each partition that is not granted."""
+        first = {p: requests[0].offset for p, requests in self._waiting.items() if requests}
+        return {(ERASURES, p): Position(first.get(p, after)) for p, after in self._next.items()}
+
+    def _look_at(self, arrived: _Arrived) -> Iterator[Request | Reject]:
+        partition, records, ends, until_ms = arrived
+        # Requests before this were granted, and come again where the group's offsets are lost. A topic that ends before
+        # it is a new one.
+        granted = self._next.get(partition, 0)
+        if ends.get(ERASURES, granted) < granted:
+            granted = 0
+        of_sources = {source: ends[source] for source in SOURCES if source in ends}
+        for record in records:
+            if record.offset < granted:
+                continue
+            if refusal := _refusal(record):
+                yield Reject(
+                    ERASURES, partition, record.offset, record.timestamp, "erasure", *refusal, record.key, record.value
+                )
+            else:
+                assert record.key is not None  # or it would have been refused
+                yield Request(record.offset, record.key, of_sources, until_ms)
+
+
+def _refusal(record: Record) -> _Refusal | None:
+    """Why a record is no request; None: it is one."""
+    key = record.key or b""
+    try:
+        user = key.decode()
+    except UnicodeDecodeError as error:
+        return _Refusal("schema", f"expected a user id in UTF-8 as key, got {len(key)} bytes that are none: {error}")
+    if not 1 <= len(user) <= ID_MAX_LENGTH:
+        return _Refusal("schema", f"expected a user id of 1 to {ID_MAX_LENGTH} characters as key, got {len(user)}")
+    return None if record.value is None else _refusal_of_value(record.value, user)
+
+
+def _refusal_of_value(value: bytes, user: str) -> _Refusal | None:
+    try:
+        named = _decode(value).user_id
+    except msgspec.ValidationError as error:
+        return _Refusal("schema", str(error).replace("`", ""))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _Refusal(
+            "not_json", f"expected no value, or a JSON object, got {len(value)} bytes that are none: {error}"
+        )
+    if named not in (None, user):
+        return _Refusal("key_mismatch", f"expected the user of the key, got {named!r} - at $.user_id")
+    return None
