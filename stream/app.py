@@ -10,20 +10,26 @@ from math import inf
 from typing import Any, cast
 
 import torch
+from faust.types.tuples import TP
 
 from stream import model_file
 from stream.assembly import assemble
+from stream.errors import StateError
 from stream.intake import Intake
 from stream.kafka import faust_contract, transport
 from stream.kafka.checkpoint import Checkpointer
-from stream.kafka.collection import UserTable
+from stream.kafka.local_copies import LocalCopies
+from stream.kafka.outlets import AtOnce, InTransactions
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
 from stream.kafka.transport import FrameApp, FrameConsumer, Frames, FrameSchema
 from stream.metrics import Metrics
+from stream.restoring import Restoring
 from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
@@ -34,16 +40,47 @@ _COMMIT_TURNS = 8
 
 
 class WorkerApp(FrameApp):
-    """A Faust app with the scoring loop as its committer."""
+    """A Faust app with the scoring loop as its committer, and with the state beside Faust's tables: it has none."""
 
     logger = logging.getLogger("faust.app")
     committer: ScoringLoop
+    copies: LocalCopies
+    restoring: Restoring
     metrics: Metrics
+    read_topics: tuple[str, ...]
+
+    async def before_revocation(self) -> None:
+        """Restore and apply nothing more: a restore that ended now would open the scoring of what is others'."""
+        await self.copies.release()
+        await self.committer.quiesce()
+
+    async def take(self, assigned: set[TP]) -> None:
+        """Own what is assigned. Runs inside the assignment, without heartbeats: it must be short."""
+        here = [{tp.partition for tp in assigned if tp.topic == topic} for topic in self.read_topics]
+        owned = here[0]
+        for topic, partitions in zip(self.read_topics, here, strict=True):
+            if partitions != owned:
+                raise StateError(
+                    f"assignment: this worker has partitions {sorted(owned)} of {self.read_topics[0]}, but "
+                    f"{sorted(partitions)} of {topic}; a user's events and row must be on one worker"
+                )
+        standby = {tp.partition for tp in self.assignor.assigned_standbys()} - owned
+        logger.info(
+            "assigned partitions %s%s", sorted(owned), f", standing by for {sorted(standby)}" if standby else ""
+        )
+        await self.copies.release()
+        await self.committer.assigned(owned)
+        await self.copies.take(owned, standby)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether it gets on, and by what that is told. Called from the metrics thread."""
+        healthy, facts = self.committer.health()
+        return healthy, facts | self.restoring.facts()
 
     async def on_stop(self) -> None:
-        """Commit what is applied before the tables stop, then let go of everything."""
+        """Commit what is applied, then let go of everything."""
         try:
-            await self.committer.quiesce()
+            await self.before_revocation()
             await self.committer.checkpoint()
         except Exception as error:  # raised from here, it would leave Faust's threads running
             self.log.warning("stopping without a last checkpoint: %s", error)
@@ -73,7 +110,7 @@ def build_app(settings: Settings) -> WorkerApp:
         stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
-        table_standby_replicas=0,  # each would be restored as an active one is; a move restores from the changelog
+        table_standby_replicas=settings.standby_replicas,  # of Faust's only the assignment: `local_copies` makes them
         broker_max_poll_records=settings.poll_max_records,
         broker_commit_interval=settings.checkpoint_interval_ms / 1000.0 / _COMMIT_TURNS,
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
@@ -83,6 +120,8 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
+    app.read_topics = settings.read_topics
+    app.restoring = Restoring()
     app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
@@ -91,30 +130,34 @@ def build_app(settings: Settings) -> WorkerApp:
 
     store = RowStore(settings.data_dir)
     core = assemble(settings, loaded, device, store.fetch)
+    checkpointer = Checkpointer(settings, store)
+    at_once = settings.guarantee == "at_least_once"
+    outlets = AtOnce(settings) if at_once else InTransactions(checkpointer.producer)
     app.committer = loop = ScoringLoop(
         settings,
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
-        publisher=Publisher(settings, core.encoder),
-        checkpointer=Checkpointer(settings, store),
+        publisher=Publisher(settings, core.encoder, outlets),
+        checkpointer=checkpointer,
         store=store,
         metrics=metrics,
         horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )
-    app.tables.add(
-        UserTable(
-            app,
-            name="users",
-            changelog_topic=_frame_topic(app, settings.changelog_topic),
-            source_topics=settings.read_topics,
-            store=store,
-            on_assigned=loop.assigned,
-            on_recovered=loop.recovered,
-            on_restoring=loop.restoring,
-        )
+    app.copies = LocalCopies(
+        settings, store, app.restoring, on_restored=loop.recovered, on_progress=loop.restoring, fail=fail
     )
+
+    @app.on_partitions_assigned.connect
+    async def take(*arguments: Any, **_: Any) -> None:
+        await app.take(arguments[1])  # the first is who tells it
+
+    @app.on_rebalance_complete.connect
+    async def restored(*_: Any, **__: Any) -> None:
+        """The sources are not resumed before this returns."""
+        await app.copies.restored()
+
     for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):
         app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop.deliver))
     app.agent(_frame_topic(app, settings.erasures_topic), name="erasures")(_enqueue_into(loop.deliver_requests))
@@ -128,6 +171,7 @@ def build_app(settings: Settings) -> WorkerApp:
         looked_at = -inf
         while not app.should_stop:
             loop.observe()
+            metrics.show_restore(app.restoring, app.copies.standby_lag)
             if time.monotonic() - looked_at > _LEFT_BEHIND_SECS:
                 looked_at = time.monotonic()
                 store.remove_left_behind()

@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from xxhash import xxh3_64_intdigest
 
 from stream.commands.load_run import destination
 from stream.commands.worker_process import WorkerProcess
@@ -123,7 +124,9 @@ _PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9}
 async def _throughput(settings: Settings, workers: int, shop: Iterable[ShopEvent], folder: Path, say: Say) -> float:
     """Events per second from the first score to the last, with all events on the topics beforehand."""
     await _make_topics(settings)
-    loaded = (await produce(shop, destination(settings))).events
+    once = _Once()
+    await produce(once.counting(shop), destination(settings))
+    loaded = once.events
     say(f"{loaded:,} events are on the topics; starting {workers} worker{'s' * (workers > 1)}")
     with _workers(settings, workers, folder) as group:
         await _until_scored(settings, loaded, group)
@@ -143,6 +146,8 @@ async def _latency(
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """[N] ms from a record's timestamp, set as it is sent, to its anomaly score's append."""
     await _make_topics(settings)
+    once = _Once()
+    shop = once.counting(shop)
     n = int(rate_per_sec * seconds)
     events = list(itertools.islice(shop, n))
     with _workers(settings, workers, folder) as group:
@@ -150,13 +155,14 @@ async def _latency(
             keep(worker.pid, cpus)
         keep(os.getpid(), placement.others)  # what comes after in this process is not measured
         warm = int(rate_per_sec * _WARM_SECS)
+        before = once.events
         await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
-        await _until_scored(settings, 1000, group)  # they are up
+        await _until_scored(settings, once.events - before, group)  # they are up
         warming = list(itertools.islice(shop, warm))
         gc.freeze()  # a look at all these events would stop the load for half a second
         await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
-        await _until_scored(settings, 1000 + warm + n, group)
+        await _until_scored(settings, once.events, group)
     measured = {event.value for event in events}
     async with _reader(settings) as consumer:
         sent: dict[tuple[str, int, int], int] = {}
@@ -170,6 +176,22 @@ async def _latency(
             if (at := sent.get((topic, int(partition), int(offset)))) is not None:
                 found.append(record.timestamp - at)
     return np.array(found, np.float64)
+
+
+class _Once:
+    """Counts events that are to be scored: one that is sent twice is scored once."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    @property
+    def events(self) -> int:
+        return len(self._seen)
+
+    def counting(self, events: Iterable[ShopEvent]) -> Iterator[ShopEvent]:
+        for event in events:
+            self._seen.add(xxh3_64_intdigest(event.value))
+            yield event
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
 from stream.erasing import Erasing
+from stream.errors import FencedError
 from stream.expiry import Expiry
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
@@ -59,12 +60,14 @@ class Committing:
         scoring: ThreadPoolExecutor,
         between_batches: Callable[[], AbstractAsyncContextManager[None]],
         failure: Failure,
+        fenced: Callable[[FencedError], None],
     ) -> None:
         """Within `between_batches` no batch is being scored, and the last one is sent."""
         self._settings, self._metrics, self._liveness = settings, metrics, liveness
         self._intake, self._table, self._erasing, self._expiry = intake, table, erasing, expiry
         self._publisher, self._checkpointer = publisher, checkpointer
         self._scoring, self._between_batches, self._failure = scoring, between_batches, failure
+        self._fenced = fenced
         self._one_at_a_time = asyncio.Lock()  # a checkpoint or a change of ownership
         self._interval_secs = settings.checkpoint_interval_ms / 1000.0
         self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
@@ -83,9 +86,13 @@ class Committing:
         self._due_at.clear()
         self.partitions = partitions
         self._expiry.clear()
-        self._publisher.take_unacknowledged()
-        await self._publisher.start()
         await self._checkpointer.own(partitions)
+        await self._publisher.start()
+
+    def disown(self) -> None:
+        """Commit nothing more of what is owned."""
+        self.partitions = set()
+        self._due_at.clear()
 
     def begin(self, positions: Mapping[Source, Position]) -> None:
         """The owned partitions are restored, up to these positions: their intervals begin."""
@@ -121,6 +128,9 @@ class Committing:
                 started = time.monotonic()
                 try:
                     offsets = await self._checkpoint(partition)
+                except FencedError as error:
+                    self._fenced(error)
+                    continue
                 except BaseException as error:
                     self._failure.note(error)
                     raise
@@ -135,17 +145,16 @@ class Committing:
     async def _checkpoint(self, partition: int) -> dict[TP, int]:
         """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
         async with self._between_batches():
-            if self._failure.error is not None:
+            if self._failure.error is not None or partition not in self.partitions:
                 return {}  # the batch that was waited for has failed
             passed = self._erasing.passed(partition)
             prepared, positions = await on_thread(self._scoring, self._prepare, partition, passed)
-            outputs = self._publisher.take_unacknowledged()
-        await asyncio.gather(*outputs)
-        if prepared is None:
-            return {}
+            if prepared is None:
+                return {}
+            outputs = self._publisher.cut(partition)
         topics = self._settings.read_topics
         offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
-        await self._checkpointer.commit(partition, prepared, offsets)
+        await self._checkpointer.commit(partition, outputs, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
         self._erasing.committed(partition)
         self._committed |= {(source, partition): at for source, at in positions.items()}

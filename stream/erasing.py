@@ -104,11 +104,11 @@ class Erasing:
             await asyncio.sleep(_ASK_AGAIN_SECS)
 
     def absorb(self) -> list[Reject]:
-        """On the scoring thread: look at what came -> what is no request."""
+        """On the scoring thread: look at what came -> what is no request, to be published."""
         return self._erasures.absorb()
 
     def positions(self) -> dict[Source, Position]:
-        """The first request of each partition that is not granted, under ERASURES."""
+        """The first record of each partition that is neither granted nor refused, under ERASURES."""
         return self._erasures.positions()
 
     def observe(self) -> None:
@@ -149,6 +149,8 @@ class Erasing:
         """That checkpoint is made, in the store too: what is left of those rows in its files is to go."""
         granted, keys = self._forgotten.pop(partition, (0, frozenset()))
         self._metrics.erasures.inc(granted)
+        if granted:
+            self._wake()  # for what is no request, and has waited behind
         if keys:
             self._to_compact.setdefault(partition, set()).update(keys)
             if self._compacting is None or self._compacting.done():

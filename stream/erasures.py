@@ -58,11 +58,12 @@ class Erasures:
 
     def __init__(self) -> None:
         self._arrived: deque[_Arrived] = deque()
-        self._waiting: defaultdict[int, deque[Request]] = defaultdict(deque)
+        self._waiting: defaultdict[int, deque[Request | Reject]] = defaultdict(deque)
         self._next: dict[int, int] = {}  # by partition, the first offset not looked at
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        """How many wait. May be asked from another thread."""
+        return sum(map(len, list(self._waiting.values())))
 
     def start(self, partition: int, position: Position | None) -> None:
         """Own a partition; requests before the position were granted, by whomever."""
@@ -80,22 +81,27 @@ class Erasures:
         self._arrived.append(_Arrived(partition, records, ends, until_ms))
 
     def absorb(self) -> list[Reject]:
-        """Look at what was put -> what is no request, to be published before positions that go past it."""
-        rejects = []
+        """Look at what was put -> what is no request, to be published before the next checkpoint.
+
+        As soon as all before it is granted: published any sooner, it would come again after a change of owner.
+        """
         for _ in range(len(self._arrived)):
             arrived = self._arrived.popleft()
-            for found in self._look_at(arrived):
-                if isinstance(found, Reject):
-                    rejects.append(found)
-                else:
-                    self._waiting[arrived.partition].append(found)
+            self._waiting[arrived.partition] += self._look_at(arrived)
             self._next[arrived.partition] = arrived.records[-1].offset + 1
+        rejects: list[Reject] = []
+        for waiting in self._waiting.values():
+            while waiting and isinstance(first := waiting[0], Reject):
+                rejects.append(first)
+                waiting.popleft()
         return rejects
 
     def ready(self, partition: int, passed: Mapping[int, int], now_ms: int) -> list[Request]:
         """The first requests, up to one that has to wait; all of a source's records before `passed` are applied."""
         requests = []
         for request in self._waiting[partition]:
+            if isinstance(request, Reject):
+                break
             ends = request.ends
             behind = [s for s in SOURCES if s not in ends or passed.get(s, 0) < ends[s]]
             if behind and now_ms < request.until_ms:
@@ -114,8 +120,8 @@ class Erasures:
             self._waiting[partition].popleft()
 
     def positions(self) -> dict[Source, Position]:
-        """The first request of each partition that is not granted."""
-        first = {p: requests[0].offset for p, requests in self._waiting.items() if requests}
+        """The first record of each partition that is neither granted nor refused."""
+        first = {p: waiting[0].offset for p, waiting in self._waiting.items() if waiting}
         return {(ERASURES, p): Position(first.get(p, after)) for p, after in self._next.items()}
 
     def _look_at(self, arrived: _Arrived) -> Iterator[Request | Reject]:

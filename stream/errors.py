@@ -5,6 +5,7 @@
     │   └── TopicsError   so must it with these topics (kafka/topics.py, since it holds what is found there)
     ├── BrokerError       the broker is absent, or refuses; exit code 3
     └── StateError        the state of a partition cannot be trusted: stop and restore it; exit code 4
+        └── FencedError   another worker has taken a partition over: drop what was not committed of it
 
 A bad record is none of these: it is a value (`events.Reject`), so that nothing else in its batch is lost by it.
 """
@@ -32,3 +33,13 @@ class StateError(BehaviourStreamError):
     """Rows, offsets or ownership of a partition are not what they must be."""
 
     exit_code = 4
+
+
+class FencedError(StateError):
+    """A partition is another worker's: its session ran out, or a transaction was open for too long."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(
+            f"partition {partition}: another worker has taken it over, or a transaction outlived "
+            "--transaction-timeout-ms; what was not committed is done again by its owner"
+        )

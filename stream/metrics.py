@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from stream.encode import Scored
 from stream.events import REASONS, Reject
+from stream.restoring import Restoring
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -127,6 +129,25 @@ class Metrics:
             "behaviour_merge_holds_given_up", "times a topic that could not be read had held the others too long",
             registry=registry,
         )  # fmt: skip
+        self.restoring = Gauge(
+            "behaviour_restoring", "1 while rows are restored from the changelog, and nothing is scored",
+            registry=registry,
+        )  # fmt: skip
+        self.restore_left_records = Gauge(
+            "behaviour_restore_left_records", "records of the changelog to read before scoring begins", ["partition"],
+            registry=registry,
+        )  # fmt: skip
+        self.restore_left_seconds = Gauge(
+            "behaviour_restore_left_seconds", "time until scoring begins, at the pace of late; NaN: not known yet",
+            registry=registry,
+        )  # fmt: skip
+        self.restored_rows = Gauge(
+            "behaviour_restored_rows", "rows restored by the restore that goes on, or by the last", registry=registry
+        )
+        self.standby_lag_records = Gauge(
+            "behaviour_standby_lag_records", "records of the changelog that a standby copy has not yet", ["partition"],
+            registry=registry,
+        )  # fmt: skip
         self.model = Info("behaviour_model", "the model that scores", registry=registry)
         for topic in topics:
             for outcome in ("scored", "rejected"):
@@ -141,6 +162,16 @@ class Metrics:
         self.lag.clear()
         for (topic, partition), records in lag.items():
             self.lag.labels(topic, str(partition)).set(records)
+
+    def show_restore(self, restoring: Restoring, standby_lag: Mapping[int, int]) -> None:
+        """Set what is known of the restore that goes on, and of the copies that follow another worker's."""
+        self.restoring.set(restoring.active)
+        self.restored_rows.set(restoring.rows)
+        self.restore_left_seconds.set(math.nan if (left := restoring.secs_left) is None else left)
+        for gauge, records in ((self.restore_left_records, restoring.left), (self.standby_lag_records, standby_lag)):
+            gauge.clear()
+            for partition, n in dict(records).items():
+                gauge.labels(str(partition)).set(n)
 
     def count_rejects(self, rejects: Sequence[Reject], topics: Sequence[str]) -> None:
         """`topics` by source."""

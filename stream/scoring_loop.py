@@ -4,7 +4,7 @@ No waiting at low load, large batches under load. Agents only put frames here; `
 between two batches.
 
 What happens on which thread: this class on the event loop; `_score` and what a checkpoint takes of the state on the
-scoring thread, one at a time. Decoding and `_encode` have a thread each, so that frames are decoded and a batch is
+scoring thread, one at a time. Decoding and encoding have a thread each, so that frames are decoded and a batch is
 encoded while another is scored: that work is short of the interpreter lock, which the LSTM does not need.
 """
 
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from faust.types.tuples import TP
 
@@ -25,18 +25,20 @@ from stream.assembly import Core
 from stream.committing import Committing, Failure
 from stream.erasing import Erasing
 from stream.erasures import ERASURES
-from stream.errors import StateError
-from stream.events import Frame, Reject
+from stream.errors import FencedError, StateError
+from stream.events import Frame
 from stream.expiry import Expiry
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
-from stream.kafka.publisher import Batch, Publisher
+from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
 from stream.liveness import Liveness
 from stream.merge import Source
 from stream.metrics import Metrics
 from stream.pipeline import Outcome
+from stream.publishing import Publishing, Step
+from stream.reject_queue import RejectQueue
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
 
@@ -55,12 +57,7 @@ class Reach(Protocol):
     def read_to(self) -> Mapping[TP, int]: ...
     async def end(self, tp: TP) -> int: ...
     def set_full(self, full: set[TP]) -> None: ...
-
-
-class _Step(NamedTuple):
-    taken: int
-    outcome: Outcome
-    rejects: list[Reject]
+    def rejoin(self) -> None: ...
 
 
 class ScoringLoop:
@@ -83,17 +80,18 @@ class ScoringLoop:
         self._settings, self._metrics = settings, metrics
         self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
-        self._horizons = horizons
+        self._rejects = RejectQueue()
         self._reach, self._fail = reach, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
-        self._encoding = ThreadPoolExecutor(1, "encoding")
-        self._publishing: asyncio.Task[None] | None = None  # the batch scored last
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
         self._wake = asyncio.Event()
         self._assigned = False  # since the start, if perhaps nothing
         self._open = False  # takes batches: between recovery and the next revocation
+        self._publishing = Publishing(
+            settings, publisher=publisher, metrics=metrics, horizons=horizons, fenced=self._fenced
+        )
         self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
         self._erasing = Erasing(
@@ -120,6 +118,7 @@ class ScoringLoop:
             scoring=self._scoring,
             between_batches=self._between_batches,
             failure=self._failure,
+            fenced=self._fenced,
         )
 
     # -- from agents and transport -------------------------------------------------------------------------------------
@@ -177,8 +176,9 @@ class ScoringLoop:
             try:
                 step = await on_thread(self._scoring, self._score, at_end)
                 if step.taken or step.rejects:
-                    await self._published()
-                    self._publishing = asyncio.create_task(self._publish(step))
+                    await self._publishing.ended()
+                    if self._committing.partitions:  # else fenced, and what was scored is dropped
+                        self._publishing.begin(step)
             except BaseException as error:
                 # Its events are taken, and were not applied or not sent. Said before the turn is given up: a checkpoint
                 # may be waiting for it.
@@ -189,47 +189,24 @@ class ScoringLoop:
             await self.checkpoint()
         return bool(step.taken) and self._intake.holds_any()
 
-    def _score(self, at_end: set[Source]) -> _Step:
+    def _score(self, at_end: set[Source]) -> Step:
         lap = Laps(self._metrics)
-        rejects = self._intake.absorb() + self._erasing.absorb()
+        self._rejects.put(self._intake.absorb())
         given_up = self._intake.holds_given_up
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
         lap("merge")
-        if not len(events):
-            return _Step(0, Outcome.none(), rejects)
-        outcome = self._pipeline.apply(events, lap)
+        outcome = self._pipeline.apply(events, lap) if len(events) else Outcome.none()
         self._intake.defer(outcome.deferred)
         self._metrics.users_expired.labels("begun_anew").inc(outcome.begun_anew)
-        return _Step(len(events), outcome, rejects)
-
-    async def _publish(self, step: _Step) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        records = step.taken + len(step.rejects)
-        await self._publisher.send(await on_thread(self._encoding, self._encode, step, now_ms, size=records))
-        self._metrics.count_rejects(step.rejects, self._settings.read_topics)
-        self._metrics.replayed.inc(step.outcome.held)
-        self._metrics.repeated.inc(step.outcome.repeated)
-        self._metrics.deferred.inc(len(step.outcome.deferred))
-        topics, model = self._settings.source_topics, self._settings.model
-        self._metrics.observe_scores(step.outcome.scored, topics, model, self._horizons, now_ms)
-
-    def _encode(self, step: _Step, now_ms: int) -> list[Batch]:
-        lap = Laps(self._metrics)
-        batches = self._publisher.build(step.outcome.scored, step.rejects, now_ms)
-        lap("encode")
-        return batches
-
-    async def _published(self) -> None:
-        """Returns when the batch scored last is sent; raises what went wrong with it."""
-        if self._publishing is not None:
-            await self._publishing
+        rejects = self._rejects.take(self._intake.positions) + self._erasing.absorb()
+        return Step(len(events), outcome, rejects)
 
     @asynccontextmanager
     async def _between_batches(self) -> AsyncIterator[None]:
         """Within it no batch is being scored, and the last one is sent."""
         async with self._turn:
-            await self._published()
+            await self._publishing.ended()
             yield
 
     async def checkpoint(self) -> Mapping[TP, int]:
@@ -263,6 +240,7 @@ class ScoringLoop:
             self._assigned = True
             self._decoder.clear()
             self._intake.clear()
+            self._rejects.clear()
             self._erasing.clear()
             self._table.clear()
             await self._committing.own(partitions)
@@ -283,6 +261,15 @@ class ScoringLoop:
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
 
+    def _fenced(self, error: FencedError) -> None:
+        """Own nothing, commit nothing of what was owned, and ask the group what is ours: it will be restored."""
+        if not self._committing.partitions:
+            return  # said already
+        logger.warning("%s. Dropping what is not committed of %s", error, sorted(self._committing.partitions))
+        self._open = self._assigned = False
+        self._committing.disown()
+        self._reach().rejoin()
+
     def restoring(self) -> None:
         """Rows are being restored: that is progress too."""
         self._liveness.progress()
@@ -292,7 +279,7 @@ class ScoringLoop:
         self._open = False
         self._failure.note(StateError("closed"))
         async with self._turn:
-            await asyncio.gather(*filter(None, [self._publishing]), return_exceptions=True)
+            await self._publishing.close()
         self._erasing.clear()
         await self._erasing.settled()
         await self._checkpointer.close()
@@ -300,7 +287,6 @@ class ScoringLoop:
         self._store.close()
         self._decoder.close()
         self._scoring.shutdown()
-        self._encoding.shutdown()
 
     # -- what is seen from outside -------------------------------------------------------------------------------------
 
@@ -335,7 +321,7 @@ class ScoringLoop:
 
     def _waiting(self) -> Counter[Source]:
         """Records per topic partition that were fetched and not yet applied."""
-        return self._decoder.waiting + self._intake.queued() + self._intake.deferred
+        return self._decoder.waiting + self._intake.queued() + self._intake.deferred + self._rejects.waiting
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]

@@ -23,6 +23,8 @@ ENV_PREFIX = "BEHAVIOUR_"
 # Ends of ranges that have no natural limit: one that a typo crosses (a second written as a microsecond, say).
 _DAY_MS = 86_400_000
 _YEAR_MS = 366 * _DAY_MS
+# A commit takes tens of milliseconds; so long on a broker that is busy with its own recovery.
+_COMMIT_MS = 10_000
 
 # What a broker accepts as a topic's name
 _Name = Annotated[str, Meta(pattern=r"^(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,200}\Z")]
@@ -102,16 +104,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
 
     guarantee: Annotated[
-        Literal["at_least_once"], Meta(description="outputs acknowledged before rows and offsets are committed")
+        Literal["at_least_once", "exactly_once"],
+        Meta(description="outputs at once, some again after a crash; or each once, at its partition's checkpoint"),
     ] = "at_least_once"
     checkpoint_interval_ms: Annotated[
         int, Meta(ge=10, le=600_000, description="time between a partition's checkpoints; a crash repeats so much")
     ] = 3_000
+    standby_replicas: Annotated[
+        int, Meta(ge=0, le=8, description="other workers that keep a copy of each partition's state, to take it over")
+    ] = 0
     session_timeout_ms: Annotated[
         int, Meta(ge=1_000, le=1_800_000, description="silence after which the group gives our partitions away")
     ] = 30_000
     transaction_timeout_ms: Annotated[
-        int, Meta(ge=1_000, le=900_000, description="after which the broker aborts an open checkpoint")
+        int, Meta(ge=1_000, le=900_000, description="after which the broker aborts an open transaction")
     ] = 60_000
 
     metrics_host: Annotated[str, Meta(min_length=1, description="address of /metrics and /healthz")] = "127.0.0.1"
@@ -227,4 +233,13 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             f"--min-insync-replicas={settings.min_insync_replicas}: at most --replication-factor="
             f"{settings.replication_factor}, or no record could ever be acknowledged"
+        )
+    # Under exactly_once a transaction is open from one checkpoint to the next, and a pause that the group forgives
+    # (a virtual machine that is moved) must not be what ends it.
+    needed_ms = settings.checkpoint_interval_ms + settings.session_timeout_ms + _COMMIT_MS
+    if settings.guarantee == "exactly_once" and settings.transaction_timeout_ms < needed_ms:
+        yield SettingsError(
+            f"--transaction-timeout-ms={settings.transaction_timeout_ms}: with --guarantee=exactly_once at least "
+            f"{needed_ms}: --checkpoint-interval-ms={settings.checkpoint_interval_ms}, "
+            f"--session-timeout-ms={settings.session_timeout_ms} and {_COMMIT_MS} for the commit itself"
         )

@@ -44,7 +44,7 @@ def _run(settings: Settings) -> int:
     asyncio.run(_wait_and_check(settings))
     app = build_app(settings)
     ProcessCollector(registry=app.metrics.registry)  # CPU, memory and start of this process
-    server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.committer.health)
+    server = MetricsServer(settings.metrics_host, settings.metrics_port, app.metrics.registry, app.health)
     logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, server.port)
     sys.setswitchinterval(_SWITCH_SECS)
     gc.collect()

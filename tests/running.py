@@ -103,9 +103,9 @@ async def fill(settings: Settings, events: Iterable[ShopEvent]) -> int:
     return (await produce(events, Destination(settings.bootstrap_servers, topics))).events
 
 
-async def read(settings: Settings, topic: str) -> list[Any]:
-    """All committed records of a topic, from its start to its end now."""
-    async with _consumer(settings) as consumer:
+async def read(settings: Settings, topic: str, *, aborted: bool = False) -> list[Any]:
+    """All committed records of a topic, and `aborted` ones where asked, from its start to its end now."""
+    async with _consumer(settings, "read_uncommitted" if aborted else "read_committed") as consumer:
         partitions = [TopicPartition(topic, p) for p in range(len(await _partitions(settings, topic)))]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -169,10 +169,10 @@ async def _partitions(settings: Settings, topic: str) -> list[Any]:
 
 
 class _consumer:  # noqa: N801 - used as a function
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, isolation_level: str = "read_committed") -> None:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
-            isolation_level="read_committed",
+            isolation_level=isolation_level,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )

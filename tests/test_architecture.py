@@ -35,7 +35,7 @@ OUTSIDE = {
 }  # fmt: skip
 
 FAUST = {
-    "stream.kafka.transport", "stream.kafka.collection", "stream.kafka.faust_contract", "stream.app", "stream.worker",
+    "stream.kafka.transport", "stream.kafka.faust_contract", "stream.app", "stream.worker",
     "stream.scoring_loop", "stream.committing", "stream.erasing",
 }  # fmt: skip
 ENVIRONMENT = {"stream.settings", "stream.kafka.embedded"}
@@ -123,7 +123,7 @@ def test_nothing_but_the_shell_around_faust_imports_faust_or_mode() -> None:
     assert {module for module in MODULES if _packages(module) & {"faust", "mode"}} <= FAUST
 
 
-def test_only_transport_and_collection_subclass_faust_besides_the_app_and_the_worker() -> None:
+def test_only_transport_subclasses_faust_besides_the_app_and_the_worker() -> None:
     subclassing = {
         module
         for module in MODULES
@@ -132,7 +132,7 @@ def test_only_transport_and_collection_subclass_faust_besides_the_app_and_the_wo
         for base in node.bases
         if re.match(r"(faust|driver|mode)\.|(FrameApp|Collection)$", ast.unparse(base))
     }
-    assert subclassing == {"stream.kafka.transport", "stream.kafka.collection", "stream.app", "stream.worker"}
+    assert subclassing == {"stream.kafka.transport", "stream.app", "stream.worker"}
 
 
 def _environment_readers() -> Iterator[str]:

@@ -160,19 +160,21 @@ def test_latency_of_what_waited_for_the_first_score_is_left_out() -> None:
     shop.event("u", "search", 1)
     shop.state.tick(3, 0)
     assert shop.state.latency_ms() is None
-    assert sentences(shop.state, 5) == ["Scored 1 of 5 simulated events, of 1 shoppers."]
+    assert sentences(shop.state, 5, 0) == ["Scored 1 of 5 simulated events, of 1 shoppers."]
+    (line,) = sentences(shop.state, 5, 2)
+    assert line == "Scored 1 of 3 simulated events, of 1 shoppers (sent twice and scored once: 2)."
 
 
 def test_without_labels_nothing_is_said_of_fraud_and_with_them_how_many_were_found() -> None:
     shop = Shop()
     for n in range(198):
         shop.event(f"user-{n}", "search", n / 10, anomaly=0.004 * n)
-    assert figures(shop.state, 200)["strangest_percent"] is None
+    assert figures(shop.state, 200, 0)["strangest_percent"] is None
     shop.event("bot", "search", 21, anomaly=0.9999, label=FRAUD)
     shop.event("odd", "search", 22, anomaly=0.9998)
     shop.event("sly", "search", 23, anomaly=0.1, label=FRAUD)
     shop.state.tick(24, 0)
-    assert figures(shop.state, 201)["strangest_percent"] == {
+    assert figures(shop.state, 201, 0)["strangest_percent"] == {
         "events": 3,
         "simulated_fraud": 1,
         "simulated_fraud_of_all": 2,

@@ -48,6 +48,7 @@ class _Reach:
         return 0
 
     def set_full(self, full: set[TP]) -> None: ...
+    def rejoin(self) -> None: ...
 
 
 class _Publisher:
@@ -66,7 +67,7 @@ class _Publisher:
 
     async def send(self, batches: Sequence[Batch]) -> None: ...
 
-    def take_unacknowledged(self) -> list[asyncio.Future[Any]]:
+    def cut(self, source: int) -> list[asyncio.Future[Any]]:
         return []
 
 
@@ -82,7 +83,9 @@ class _Checkpointer:
     def prepare(self, partition: int, rows: Sequence[Any], now_ms: int) -> Sequence[Any]:
         return rows
 
-    async def commit(self, partition: int, rows: Sequence[Any], offsets: dict[Any, int]) -> None:
+    async def commit(
+        self, partition: int, outputs: Sequence[Any], rows: Sequence[Any], offsets: dict[Any, int]
+    ) -> None:
         self.offsets |= {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
 

@@ -129,11 +129,11 @@ def _sum_up(live: Demo, screen: Screen | None, as_json: bool) -> None:
     from stream.commands.demo_summary import figures, next_steps, sentences
 
     if as_json:
-        click.echo(json.dumps(figures(live.state, live.sent)))
+        click.echo(json.dumps(figures(live.state, live.sent, live.repeated)))
         return
     if screen is not None:
         screen.leave_a_picture()
-    for line in (*sentences(live.state, live.sent), *next_steps()):
+    for line in (*sentences(live.state, live.sent, live.repeated), *next_steps()):
         click.echo(line)
 
 

@@ -72,6 +72,11 @@ class Demo:
         self.state = DemoState(time.monotonic())
         self.sent = 0
 
+    @property
+    def repeated(self) -> int:
+        """Of what was sent, events that were sent a second time."""
+        return self._scores.repeated
+
     def __str__(self) -> str:
         return (
             f"Simulating {self._users:,} shoppers, {self._rate_per_sec:g} events a second: a day of theirs passes in "

@@ -13,7 +13,9 @@ from stream.encode import AnomalyScore, PurchaseIntent
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
 
-_WAITING = 500_000  # 100 s of the fastest demo: a worker that is further behind gets events that are no longer followed
+_FOLLOWED = (
+    500_000  # 100 s of the fastest demo: a worker that is further behind gets events that are no longer followed
+)
 
 
 @dataclass(slots=True)
@@ -26,17 +28,14 @@ class Scored:
     intent: PurchaseIntent | None = None
     anomaly: AnomalyScore | None = None
 
-    def has(self, score: PurchaseIntent | AnomalyScore) -> bool:
-        """Whether a score of its kind has come before."""
-        return (self.intent if isinstance(score, PurchaseIntent) else self.anomaly) is not None
-
 
 class DemoScores:
     """What was sent and what came back of it. `clock` in seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self.waiting: dict[str, Scored] = {}  # by event id, until both scores have come
-        self._again: dict[str, Scored] = {}  # sent a second time, while the first still waits: it is scored twice
+        self.repeated = 0  # sent a second time, which is scored no second time
+        self._sent: dict[str, None] = {}  # ids, the latest last
         self._kinds = {settings.purchase_intent_topic: PurchaseIntent, settings.anomaly_scores_topic: AnomalyScore}
         self._clock = clock
 
@@ -47,10 +46,14 @@ class DemoScores:
             # Here again, the load has put it into a batch and asks for the next one.
             if (found := read(event.value)) is not None:
                 event_id, fact = found
-                to = self._again if event_id in self.waiting else self.waiting
-                to[event_id] = Scored(fact, event.label, self._clock())
-                if len(self.waiting) > _WAITING:
-                    del self.waiting[next(iter(self.waiting))]
+                if event_id in self._sent:
+                    self.repeated += 1
+                    continue
+                self._sent[event_id] = None
+                self.waiting[event_id] = Scored(fact, event.label, self._clock())
+                for ids in (self.waiting, self._sent):
+                    if len(ids) > _FOLLOWED:
+                        del ids[next(iter(ids))]
 
     def take(self, records: Mapping[Any, Sequence[Any]]) -> Iterator[Scored]:
         """Join what a poll brought -> the events of which both scores are there, in the order of each user's."""
@@ -59,8 +62,6 @@ class DemoScores:
             for record in batch:
                 score = msgspec.json.decode(record.value, type=kind)
                 event = self.waiting.get(score.event_id)
-                if event is not None and event.has(score):
-                    event = self._again.get(score.event_id)
                 if event is None:
                     continue
                 if isinstance(score, PurchaseIntent):
@@ -69,6 +70,4 @@ class DemoScores:
                     event.anomaly = score
                 if event.intent is not None and event.anomaly is not None:
                     del self.waiting[score.event_id]
-                    if (again := self._again.pop(score.event_id, None)) is not None:
-                        self.waiting[score.event_id] = again
                     yield event

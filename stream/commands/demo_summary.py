@@ -12,9 +12,11 @@ from typing import Any
 from stream.commands.demo_state import DemoState
 
 
-def sentences(state: DemoState, sent: int) -> list[str]:
+def sentences(state: DemoState, sent: int, repeated: int) -> list[str]:
     """A line on each thing that can be said; the first one on all of it."""
-    text = f"Scored {state.count:,} of {sent:,} simulated events, of {state.users:,} shoppers"
+    text = f"Scored {state.count:,} of {sent - repeated:,} simulated events, of {state.users:,} shoppers"
+    if repeated:
+        text += f" (sent twice and scored once: {repeated:,})"
     latency, rate = state.latency_of_all_ms(), state.rate_per_sec()
     if latency is not None and rate is not None:
         took = f"from sending an event to reading its scores p50 {latency[0]:.0f} ms, p99 {latency[1]:.0f} ms"
@@ -33,12 +35,13 @@ def sentences(state: DemoState, sent: int) -> list[str]:
     return said
 
 
-def figures(state: DemoState, sent: int) -> dict[str, Any]:
+def figures(state: DemoState, sent: int, repeated: int) -> dict[str, Any]:
     """The same for machines: plain JSON values; None where nothing can be said."""
     latency, rate = state.latency_of_all_ms(), state.rate_per_sec()
     tenth, strange = state.likeliest_tenth(), state.strangest_percent()
     return {
         "events_sent": sent,
+        "events_sent_twice": repeated,
         "events_scored": state.count,
         "users": state.users,
         "purchases": state.purchases,

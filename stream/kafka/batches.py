@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from aiokafka import AIOKafkaProducer
+from typing import Any, Protocol
 
 # Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of
 # records.
 BATCH_BYTES = 512 << 10
 
 _NO_HEADERS: list[Any] = []  # the builder takes nothing but a list
+
+
+class BatchMaker(Protocol):
+    """Makes a batch of the kind that it sends: inside a transaction, or outside."""
+
+    def create_batch(self) -> Any: ...
 
 
 class Batches:
@@ -22,7 +26,7 @@ class Batches:
 
     __slots__ = ("_append", "_closed", "_count", "_open", "_producer", "_timestamp_ms")
 
-    def __init__(self, producer: AIOKafkaProducer, timestamp_ms: int) -> None:
+    def __init__(self, producer: BatchMaker, timestamp_ms: int) -> None:
         self._producer, self._timestamp_ms = producer, timestamp_ms
         self._closed: list[Any] = []
         self._start()

@@ -15,7 +15,7 @@ import faust
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
-from faust.tables.base import Collection
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -35,7 +35,6 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "getmany"): "(self, timeout)",
     (BaseConsumer, "_wait_next_records"): "(self, timeout)",
     (BaseConsumer, "perform_seek"): "(self)",
-    (driver.Consumer, "seek_wait"): "(self, partitions)",
     (driver.Consumer, "seek_to_committed"): "(self)",
     (driver.AIOKafkaConsumerThread, "seek_to_beginning"): "(self, *partitions)",
     (BaseConsumer, "commit"): "(self, topics=None, start_new_transaction=True)",
@@ -45,7 +44,6 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "stop_flow"): "(self)",
     (BaseConsumer, "on_buffer_drop"): "(self, tp)",
     (BaseConsumer, "_get_active_partitions"): "(self)",
-    (BaseConsumer, "_is_changelog_tp"): "(self, tp)",
     (faust.Schema, "compile"): (
         "(self, app, *, on_key_decode_error='_noop_decode_error', on_value_decode_error='_noop_decode_error', "
         "default_propagate=False)"
@@ -54,18 +52,10 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (faust.App, "crash"): "(self, reason)",
     (faust.Worker, "on_init_dependencies"): "(self)",
     (faust.Worker, "stop_and_shutdown"): "(self)",
-    (Recovery, "need_recovery"): "(self)",
-    (Recovery, "flush_buffers"): "(self)",
-    (Recovery, "_set_recovery_ended"): "(self)",
+    # Without tables of Faust's, it waits for whoever hears `App.on_rebalance_complete` before it resumes the sources.
+    (Recovery, "_resume_streams"): "(self, generation_id=0)",
     (Recovery, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
-    (Collection, "on_start"): "(self)",
-    (Collection, "on_stop"): "(self)",
-    (Collection, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
-    (Collection, "persisted_offset"): "(self, tp)",
-    (Collection, "need_active_standby_for"): "(self, tp)",
-    (Collection, "apply_changelog_batch"): "(self, batch)",
-    (Collection, "on_recovery_completed"): "(self, active_tps, standby_tps)",
-    (Collection, "reset_state"): "(self)",
+    (PartitionAssignor, "assigned_standbys"): "(self)",
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",
     (aiokafka.AIOKafkaProducer, "send_batch"): "(self, batch, topic, *, partition)",
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
@@ -86,14 +76,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_committed_offset",
         "_paused_partitions",
         "flow_active",
-    ),
-    Recovery: (
-        "in_recovery",
-        "active_tps",
-        "active_highwaters",
-        "active_offsets",
-        "_generation_id",
-        "signal_recovery_end",
     ),
 }
 

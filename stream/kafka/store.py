@@ -157,6 +157,12 @@ class RowStore:
         for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
 
+    def forget(self, partition: int) -> None:
+        """Delete the copy of a partition, and open an empty one."""
+        self._close(partition)
+        shutil.rmtree(self._path(partition), ignore_errors=True)
+        self._open[partition] = self._opened(partition)
+
     def remove_left_behind(self) -> None:
         """Delete the copies of partitions that are others' by now, once they are too far behind to be gone on from."""
         for path in set(self._folder.glob("users-*.rocksdb")).difference(map(self._path, self._open)):

@@ -5,7 +5,7 @@ work in flight. Here one message carries what a poll brought of a topic, topics 
 keeps no books on them, and committing is left to a `Committer`, which knows what was applied. Every override below
 names the failure it cures; `faust_contract` checks at start that what is overridden still is what it was.
 
-This module and `collection` are the only ones that subclass Faust.
+Besides `app` and `worker`, this module is the only one that subclasses Faust.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
-from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -57,6 +56,7 @@ class FrameApp(faust.App):
     committer: Committer
     fetch_max_wait_ms: int
     fetch_min_bytes: int
+    before_revocation: Callable[[], Awaitable[None]]  # apply nothing more until the next assignment
 
 
 class FrameSchema(faust.Schema):  # type: ignore[type-arg]  # generic in its stubs only
@@ -109,6 +109,10 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         }
         return records
 
+    def rejoin(self) -> None:
+        """Have the group say anew what is ours; called from another thread."""
+        self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
+
 
 class FrameConsumer(driver.Consumer):
     """Yields frames, keeps no acks, and commits through the app's `Committer`."""
@@ -126,8 +130,6 @@ class FrameConsumer(driver.Consumer):
         self._reach: Mapping[TP, tuple[int, int]] = {}
         self._fetched: Counter[TP] = Counter()
         self._delivered: Counter[TP] = Counter()
-        self._recovery_seen: dict[TP, int] = {}
-        self._recovery_generation: int | None = None
 
     def _new_consumer_thread(self) -> FrameConsumerThread:
         return FrameConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -162,6 +164,10 @@ class FrameConsumer(driver.Consumer):
         """Fetch nothing for these until told otherwise: pauses single topic partitions, never an agent."""
         self._full = full
 
+    def rejoin(self) -> None:
+        """Ask the group what is ours: partitions that we had are another's."""
+        self._thread.rejoin()
+
     # -- fetching ------------------------------------------------------------------------------------------------------
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
@@ -176,9 +182,9 @@ class FrameConsumer(driver.Consumer):
             return await self._thread.getmany(set(self._polled), min(timeout, _POLL_SECS))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """One message per topic that had records, with its frames; of changelogs, one per topic partition."""
+        """One message per topic that had records, with its frames."""
         # The generation is read once the flow is on: a poll that had waited out a rebalance would take what it brings
-        # for another generation's, and drop the first rows of a recovery. Changelogs are never sought again.
+        # for another generation's.
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as stock
         generation = self.app.consumer_generation_id
@@ -196,7 +202,6 @@ class FrameConsumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             yield frames[0][0], self._to_frame_message(frames)
-        self._end_recovery_past_control_records()
         self.app.committer.polled()
 
     def _by_message(self, runs: Mapping[TP, list[Any]]) -> Iterable[Frames]:
@@ -205,13 +210,9 @@ class FrameConsumer(driver.Consumer):
         A message costs Faust 0.2 ms of its event loop, be it of one record or of thousands. At 5,000 events/s over 12
         partitions, one for each of them filled that loop.
         """
-        messages: dict[object, Frames] = {}
+        messages: dict[str, Frames] = {}
         for tp, run in runs.items():
-            if self._is_changelog_tp(tp):
-                self._recovery_seen[tp] = run[-1].offset
-                messages[tp] = [(tp, run)]  # Faust tells from each one's offset how far recovery is
-            else:
-                messages.setdefault(tp.topic, []).append((tp, run))
+            messages.setdefault(tp.topic, []).append((tp, run))
         return messages.values()
 
     async def _seek_while_stopped(self) -> None:
@@ -237,14 +238,13 @@ class FrameConsumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek source partitions to their committed offsets, or to the start.
+        """Seek to the committed offsets, or to the start.
 
         aiokafka leaves a partition where it is that has no committed offset, or 0: what was fetched of it and dropped
         would be lost.
         """
         committed = await super().seek_to_committed()
-        sources = {tp: offset for tp, offset in committed.items() if not self._is_changelog_tp(ensure_TP(tp))}
-        if start := [tp for tp, offset in sources.items() if not offset]:
+        if start := [tp for tp, offset in committed.items() if not offset]:
             await self._thread.seek_to_beginning(*start)
         return committed
 
@@ -278,7 +278,7 @@ class FrameConsumer(driver.Consumer):
             self.app.flow_control.clear()
             # A fetch in flight is not waited for: aiokafka lets it wait for the next assignment, which waits for this.
             # What it brings belongs to another generation, and is dropped and sought again.
-            await self.app.committer.quiesce()
+            await self.app.before_revocation()
             self._committed(await self.app.committer.checkpoint())
         self._held.clear()
         self._buffered_partitions.clear()
@@ -286,14 +286,12 @@ class FrameConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Resume, but hold source partitions until `resume_flow`.
+        """Hold these until `resume_flow`.
 
         Stock resumes them before it seeks to the committed offsets and clears every queue after that (Faust #596):
         what is fetched in between is lost or comes out of order.
         """
-        hold = {tp for tp in tps if not self._is_changelog_tp(tp)}
-        self._held |= hold
-        super().resume_partitions(set(tps) - hold)
+        self._held |= set(tps)
 
     def resume_flow(self) -> None:
         """Resume the flow: the last step of both of Faust's ways out of a rebalance."""
@@ -308,45 +306,6 @@ class FrameConsumer(driver.Consumer):
             self._buffered_partitions.discard(tp)
             if tp not in self._paused_partitions and tp not in self._held:
                 self._get_active_partitions().add(tp)
-
-    # -- recovery ------------------------------------------------------------------------------------------------------
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Seek changelog partitions, where recovery begins, with no fetch in flight across the seek."""
-        async with self._fetch_lock:
-            await super().seek_wait(partitions)
-        self._recovery_seen.clear()
-        self._recovery_generation = self.app.consumer_generation_id
-        # Faust clears it only as it waits for the next row, up to 5 s later: a second rebalance within these would find
-        # its recovery ended before it had begun, and users without their rows.
-        cast(TableManager, self.app.tables).recovery.signal_recovery_end.clear()
-
-    def _end_recovery_past_control_records(self) -> None:
-        """End recovery where a changelog ends in the marker of a transaction, which is never delivered as a record.
-
-        Stock waits for that offset, and gives up only after time-outs (tables/recovery.py, `detect_aborted_tx`).
-        """
-        tables = cast(TableManager, self.app.tables)
-        recovery, generation = tables.recovery, self.app.consumer_generation_id
-        if (
-            not recovery.in_recovery
-            or not self.flow_active
-            or self._recovery_generation != generation
-            or recovery._generation_id != generation
-            or not tables.changelog_queue.empty()
-        ):
-            return
-        for tp in list(recovery.active_tps):
-            highwater, offset = recovery.active_highwaters.get(tp), recovery.active_offsets.get(tp)
-            position, _ = self._reach.get(tp, (None, None))
-            if highwater is None or offset is None or position is None or offset >= highwater:
-                continue
-            if position > highwater and offset >= self._recovery_seen.get(tp, offset):
-                recovery.active_offsets[tp] = highwater
-        if not recovery.need_recovery():
-            recovery.flush_buffers()
-            recovery._set_recovery_ended()
-            recovery.signal_recovery_end.set()
 
 
 class FrameTransport(driver.Transport):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from stream.errors import SettingsError
+from stream.events import EventBatch
 from stream.model_file import LoadedModel
 from stream.parity import offline, places
 from stream.parity.differences import TOLERANCE, Largest, largest
@@ -33,6 +34,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     single: int  # events of which one score is not there, or is of another application than the other
     without_event: int  # published scores
     without_score: int  # events
+    sent_twice: int  # events that were passed over, since they had been scored before
     begun_users: int  # whose first event that is known was not their first: left out
     begun_events: int
     cut_users: int  # of whom an event is missing, or whose carry was made anew: left out from there on
@@ -77,6 +79,8 @@ def compare(settings: Settings, model: LoadedModel, on_topics: Topics, device: t
     applied, known = events.take(of_event[order.event]), _taken(scored, order.event)
     made = offline.score(applied, order.counts, model, device)
     found = largest(known.figures, made, applied, known.events_seen, settings.source_topics)
+    unscored = events.take(np.setdiff1d(np.arange(len(events)), of_event))
+    sent_twice = _sent_twice(unscored, events.take(of_event))
     return Report(
         ok=all(figure.difference <= TOLERANCE for figure in found),
         tolerance=TOLERANCE,
@@ -91,7 +95,8 @@ def compare(settings: Settings, model: LoadedModel, on_topics: Topics, device: t
         repeated=intent.repeated + anomaly.repeated,
         single=single,
         without_event=len(scores.place) - len(of_score),
-        without_score=len(events) - len(of_event),
+        without_score=len(unscored) - sent_twice,
+        sent_twice=sent_twice,
         begun_users=order.begun_users,
         begun_events=order.begun_events,
         cut_users=order.cut_users,
@@ -100,6 +105,12 @@ def compare(settings: Settings, model: LoadedModel, on_topics: Topics, device: t
         unreadable=intent.unreadable + anomaly.unreadable,
         unreadable_first=intent.why or anomaly.why,
     )
+
+
+def _sent_twice(unscored: EventBatch, scored: EventBatch) -> int:
+    """How many of the unscored have user and id of one that is scored."""
+    names = set(zip(scored.key.tolist(), scored["event_hash"].tolist(), strict=True))
+    return sum(name in names for name in zip(unscored.key.tolist(), unscored["event_hash"].tolist(), strict=True))
 
 
 def _covered(scores: Published, on_topics: Topics) -> Published:

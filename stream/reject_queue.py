@@ -1,0 +1,43 @@
+"""Rejects that wait until all that came before them in their topic partition is applied.
+
+Published any sooner, they would come again after a change of owner, who goes on from before them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+
+from stream.events import Reject
+from stream.merge import Position, Source
+
+
+class RejectQueue:
+    """Filled and emptied on the scoring thread; `waiting` may be read from another."""
+
+    def __init__(self) -> None:
+        self._queues: defaultdict[Source, deque[Reject]] = defaultdict(deque)
+        self.waiting: Counter[Source] = Counter()  # replaced, never changed
+
+    def put(self, rejects: Iterable[Reject]) -> None:
+        """Append rejects; those of one topic partition come in offset order."""
+        for reject in rejects:
+            self._queues[reject.source, reject.partition].append(reject)
+
+    def take(self, positions: Callable[[], Mapping[Source, Position]]) -> list[Reject]:
+        """Those that lie before their topic partition's position, which may be committed once they are published."""
+        if not self._queues:
+            return []
+        passed, at_each = [], positions()
+        for source, queue in list(self._queues.items()):
+            at = at_each.get(source)
+            while queue and at is not None and queue[0].offset < at.offset:
+                passed.append(queue.popleft())
+            if not queue:
+                del self._queues[source]
+        self.waiting = Counter({source: len(queue) for source, queue in self._queues.items()})
+        return passed
+
+    def clear(self) -> None:
+        self._queues.clear()
+        self.waiting = Counter()
