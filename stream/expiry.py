@@ -17,8 +17,8 @@ from stream.table import Table
 # (partition, after which key or None, n) -> the next n stored rows, in the order of keys.
 ScanRows = Callable[[int, bytes | None, int], list[tuple[bytes, bytes]]]
 
-# Rows that a checkpoint looks at. A million users of a partition are walked through in 3.3 h at one every 3 s.
-_ROWS_AT_ONCE = 256
+# Rows that a checkpoint looks at: 0.7 ms. A million users of a partition are walked through in 6.5 h at one every 3 s.
+_ROWS_AT_ONCE = 128
 
 
 class Expiry:

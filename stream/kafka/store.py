@@ -169,7 +169,7 @@ class RowStore:
             written_ms = max((file.stat().st_mtime * 1000 for file in path.glob("*")), default=0.0)
             if _now_ms() - written_ms > _BEHIND_MAX_MS:
                 shutil.rmtree(path, ignore_errors=True)
-                logger.info("%s: removed, another worker has had the partition for a day", path)
+                logger.info("%s: removed, it is too old to be gone on from", path)
 
     def _close(self, partition: int) -> None:
         with self._closing:

@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from stream.errors import SettingsError, StateError
-from stream.kafka.store import RowStore
+from stream.kafka.store import _AS_OF_KEY, RowStore
 from stream.merge import Position
 from stream.rows import PARTITION_KEY, PartitionRow
 
@@ -126,6 +128,31 @@ def test_nothing_of_a_deleted_row_is_on_the_disk_after_compacting(store: RowStor
     assert len(store.scan(0, None, 5000)) == len(USERS) - 1
 
 
+@pytest.mark.parametrize("n", [2, 8, 9, 500])
+def test_nothing_of_many_deleted_rows_is_on_the_disk_after_compacting(store: RowStore, tmp_path: Path, n: int) -> None:
+    store.own([0])
+    erased = {b"<%d>" % i: b"secret of %d." % i for i in range(n)}
+    store.write(0, [(user, os.urandom(100)) for user in USERS] + list(erased.items()), 1)
+    store._open[0].flush()
+    store.write(0, [(user, None) for user in erased], 2)
+    store.compact(0, erased.keys())
+    for word in (b"secret of", b"<0>", b"<1>", b"<%d>" % (n - 1)):
+        assert _files_with(word, tmp_path / "state") == []
+    assert len(store.scan(0, None, 5000)) == len(USERS)
+
+
+def test_a_copy_that_is_closed_while_it_is_compacted_is_closed_after(store: RowStore) -> None:
+    store.own([0])
+    store.write(0, [(user, os.urandom(5000)) for user in USERS], 1)
+    with ThreadPoolExecutor(1) as thread:
+        compacting = thread.submit(store.compact, 0, USERS)
+        while not compacting.running():
+            time.sleep(0.001)
+        time.sleep(0.01)
+        store.own([])
+        compacting.result()
+
+
 def test_compacting_a_row_that_is_alive_keeps_its_latest_bytes_alone(store: RowStore, tmp_path: Path) -> None:
     store.own([0])
     store.write(0, [(user, b"former bytes") for user in USERS[:10]], 1)
@@ -142,7 +169,10 @@ def _files_with(what: bytes, folder: Path, *, but: Iterable[bytes] = ()) -> list
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            inside = path.read_bytes()
+            try:
+                inside = path.read_bytes()
+            except FileNotFoundError:  # RocksDB has replaced it
+                continue
             for other in but:
                 inside = inside.replace(other, b"")
             if what in inside:
@@ -208,7 +238,7 @@ _OWN = """
 import sys
 from pathlib import Path
 from stream.errors import SettingsError
-from stream.kafka.store import RowStore
+from stream.kafka.store import _AS_OF_KEY, RowStore
 try:
     RowStore(Path(sys.argv[1])).own([0])
 except SettingsError as error:
@@ -238,6 +268,106 @@ def test_a_folder_that_cannot_be_made_is_a_settings_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SettingsError, match=r"cannot be made \(.*\); set --data-dir"):
         RowStore(tmp_path / "file").own([0])
+
+
+HOUR_MS = 3_600_000
+
+
+def _reopened(folder: Path) -> int | None:
+    """The changelog offset that the copy has when another process opens it."""
+    store = RowStore(folder)
+    store.own([0])
+    try:
+        return store.changelog_offset(0)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(("hours_behind", "kept"), [(0, True), (22, True), (24, False), (1000, False)])
+def test_a_copy_that_is_further_behind_than_deletions_are_kept_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, hours_behind: int, kept: bool
+) -> None:
+    begun_ms = time.time_ns() // 1_000_000
+    now_ms = begun_ms - 100 * HOUR_MS  # when its reading began
+    monkeypatch.setattr("stream.kafka.store._now_ms", lambda: now_ms)
+    store = RowStore(tmp_path)
+    store.own([0])
+    store.write(0, [(b"a", b"1")], 5, begun_ms - 2000 * HOUR_MS)
+    store.write(0, [(b"a", b"2")], 6, begun_ms)  # the time of the last record that it has
+    store.write(0, [(b"b", b"2")], 7)
+    store.close()
+    now_ms = begun_ms + hours_behind * HOUR_MS
+    assert _reopened(tmp_path) == (7 if kept else None)
+    assert [record.levelname for record in caplog.records] == ([] if kept else ["WARNING"])
+
+
+def test_a_copy_that_is_still_being_made_is_as_of_when_that_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has read was there then, so that its deletion is kept for a day after that."""
+    now_ms = time.time_ns() // 1_000_000
+    monkeypatch.setattr("stream.kafka.store._now_ms", lambda: now_ms)
+    store = RowStore(tmp_path)
+    store.own([0])
+    store.write(0, [(b"a", b"1")], 5, now_ms - 2000 * HOUR_MS)
+    store.write(0, [(b"a", b"2")], 6, now_ms - 1000 * HOUR_MS)
+    store.close()
+    now_ms += 22 * HOUR_MS
+    assert _reopened(tmp_path) == 6
+    now_ms += 2 * HOUR_MS
+    assert _reopened(tmp_path) is None
+
+
+def test_a_copy_of_a_version_that_did_not_know_how_old_it_is_is_made_anew(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    store.own([0])
+    store.write(0, [(b"a", b"1")], 5)
+    store._open[0].delete(_AS_OF_KEY)
+    store.close()
+    assert _reopened(tmp_path) is None
+
+
+def test_copies_of_what_others_have_had_for_a_day_are_removed(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    store.own([0, 1, 2])
+    for partition in (0, 1, 2):
+        store.write(partition, [(b"a", b"1")], 5)
+    store.own([0])
+    _grow_old(tmp_path / "users-0.rocksdb", hours=30)
+    _grow_old(tmp_path / "users-1.rocksdb", hours=30)
+    store.remove_left_behind()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["users-0.rocksdb", "users-2.rocksdb"]
+    assert store.fetch(0, [b"a"]) == [b"1"]
+    store.close()
+
+
+def _grow_old(folder: Path, *, hours: int) -> None:
+    then = time.time() - hours * 3600
+    for file in folder.iterdir():
+        os.utime(file, (then, then))
+
+
+def test_what_was_deleted_leaves_the_files_within_a_day_without_being_compacted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of standbys, say, who are told of no erasure; here the day has two seconds."""
+    monkeypatch.setattr("stream.kafka.store._REWRITTEN_SECS", 2)
+    store = RowStore(tmp_path)
+    store.own([0])
+    store.write(0, [(user, os.urandom(100)) for user in USERS] + [(b"gone", b"secret")], 1)
+    store._open[0].flush()
+    store.compact(0, USERS[:1])
+    store.write(0, [(b"gone", None)], 2)
+    store._open[0].flush()
+    time.sleep(3)
+    assert _files_with(b"secret", tmp_path)
+    store.write(0, [(USERS[0], b"another")], 3)  # it looks at the age of its files when it writes one
+    store._open[0].flush()
+    deadline = time.monotonic() + 60
+    while _files_with(b"secret", tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    store.close()
 
 
 def test_wiping_forgets_every_partition(store: RowStore) -> None:
