@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream import sequences
+from stream.decode import TIME_MAX_MS
 from stream.events import EventBatch
 from stream.sequences import Ints, Packing
 from stream.slots import NO_ROOM
@@ -63,7 +64,9 @@ def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | 
         events, slots = events.take(news), slots[news]
     packing = sequences.pack(slots)
     deferred, begun_anew = events.take(slice(0)), 0
-    waits = (slots == NO_ROOM) | packing.to_arrival(packing.rank >= max_steps)
+    waits = slots == NO_ROOM
+    if len(packing.batch_sizes) > max_steps:
+        waits |= packing.to_arrival(packing.rank >= max_steps)
     if expiry_ms is not None:
         silent, begun_anew = _silent(table, events, packing, expiry_ms)
         waits |= silent
@@ -106,12 +109,13 @@ def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) 
     if not len(events):
         return nobody, 0
     last_ms = table.last_time_ms(packing.users)  # of NO_ROOM that of anybody: it waits whatever is said here
+    known = last_ms >= 0
+    earliest_ms = min(events["time_ms"].min(), last_ms.min(where=known, initial=TIME_MAX_MS))
+    if events["order_ms"].max() - earliest_ms <= expiry_ms:  # nearly always
+        return nobody, 0
     order_ms, time_ms = events["order_ms"][packing.arrival], events["time_ms"][packing.arrival]
     first = slice(0, len(packing.users))  # of each user, in packed order
-    known = last_ms >= 0
     begun_ms = np.where(known, last_ms, time_ms[first])
-    if order_ms.max() - begun_ms.min() <= expiry_ms:  # nearly always
-        return nobody, 0
     anew = known & (order_ms[first] - last_ms > expiry_ms) & (packing.users != NO_ROOM)
     table.begin_anew(packing.users[anew])
     begun_ms[anew] = time_ms[first][anew]

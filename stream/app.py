@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
-from math import inf
 from typing import Any, cast
 
 import torch
@@ -34,9 +32,6 @@ logger = logging.getLogger(__name__)
 # Messages that Faust queues per agent; each is what a poll brought of a topic.
 _AGENT_QUEUE_MESSAGES = 16
 _OBSERVE_SECS = 1.0
-_LEFT_BEHIND_SECS = 3_600.0  # between looks for copies of what others have had for a day
-# Faust asks for commits so many times an interval; each partition has its own turn.
-_COMMIT_TURNS = 8
 
 
 class WorkerApp(FrameApp):
@@ -101,6 +96,7 @@ def build_app(settings: Settings) -> WorkerApp:
         broker=[f"{transport.SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
         datadir=settings.data_dir,
         store="memory://",
+        TableManager=transport.NoTables,
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -112,7 +108,6 @@ def build_app(settings: Settings) -> WorkerApp:
         stream_recovery_delay=0.0,
         table_standby_replicas=settings.standby_replicas,  # of Faust's only the assignment: `local_copies` makes them
         broker_max_poll_records=settings.poll_max_records,
-        broker_commit_interval=settings.checkpoint_interval_ms / 1000.0 / _COMMIT_TURNS,
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
         broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
         broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
@@ -120,7 +115,7 @@ def build_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
-    app.read_topics = settings.read_topics
+    app.read_topics, app.changelog_topic = settings.read_topics, settings.changelog_topic
     app.restoring = Restoring()
     app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
@@ -128,7 +123,7 @@ def build_app(settings: Settings) -> WorkerApp:
     def fail(error: BaseException) -> None:
         app.add_future(app.crash(error))
 
-    store = RowStore(settings.data_dir)
+    store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
     checkpointer = Checkpointer(settings, store)
     at_once = settings.guarantee == "at_least_once"
@@ -145,8 +140,16 @@ def build_app(settings: Settings) -> WorkerApp:
         reach=lambda: cast(FrameConsumer, app.consumer),
         fail=fail,
     )
+
+    def show_restore() -> None:
+        metrics.show_restore(app.restoring, app.copies.standby_lag)
+
+    def restoring() -> None:  # the tasks below begin after the first restore only
+        loop.restoring()
+        show_restore()
+
     app.copies = LocalCopies(
-        settings, store, app.restoring, on_restored=loop.recovered, on_progress=loop.restoring, fail=fail
+        settings, store, app.restoring, on_restored=loop.recovered, on_progress=restoring, fail=fail
     )
 
     @app.on_partitions_assigned.connect
@@ -167,14 +170,18 @@ def build_app(settings: Settings) -> WorkerApp:
         await loop.run()
 
     @app.task  # type: ignore[untyped-decorator]
+    async def commit() -> None:
+        # Each partition at its own moment; Faust's timer asks for all of them every few seconds, and finds them done.
+        while not app.should_stop:
+            await asyncio.sleep(loop.secs_until_due())
+            await app.consumer.commit()
+
+    @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
-        looked_at = -inf
         while not app.should_stop:
             loop.observe()
-            metrics.show_restore(app.restoring, app.copies.standby_lag)
-            if time.monotonic() - looked_at > _LEFT_BEHIND_SECS:
-                looked_at = time.monotonic()
-                store.remove_left_behind()
+            show_restore()
+            await app.copies.tidy()
             await asyncio.sleep(_OBSERVE_SECS)
 
     return app

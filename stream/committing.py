@@ -7,6 +7,7 @@ the broker, scoring goes on. All of this is on the event loop, but for `_prepare
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,9 @@ from stream.rows import PARTITION_KEY, PartitionRow
 from stream.settings import Settings
 from stream.stages import on_thread
 from stream.table import Table
+
+# Between two looks at what is due: what is owned may change meanwhile, and what is overdue may have to wait.
+_LEAST_SECS, _MOST_SECS = 0.005, 0.1
 
 
 class Failure:
@@ -113,6 +117,11 @@ class Committing:
         the offsets committed by it."""
         now = inf if self._table.crowded else time.monotonic()
         return await self._each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
+
+    def secs_until_due(self) -> float:
+        """How long to wait before the next `checkpoint_due`."""
+        due_at = min(self._due_at.values(), default=math.inf)
+        return min(max(due_at - time.monotonic(), _LEAST_SECS), _MOST_SECS)
 
     async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
         """One after the other: all at once they are a burst that keeps the interpreter from scoring.

@@ -7,6 +7,7 @@ What the model never sees (session, address, currency, ...) is not even decoded.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -44,8 +45,13 @@ TIME_MAX_MS = 253_402_300_799_999
 _TIME_DIGITS = len(str(TIME_MAX_MS))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew.
-_HASHES_KEPT = 1 << 16
+_NESTED_MAX = 200
+_NESTS_FROM_BYTES = 2 * _NESTED_MAX  # what is shorter cannot: each bracket is closed, or it is no JSON anyway
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+# Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew. One may be a megabyte
+# long; those are not kept, or a sender of many would fill the memory.
+_HASHES_KEPT, _KEPT_CHARACTERS = 1 << 16, 64
 
 _Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX_LENGTH)]
 _ItemId = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
@@ -153,8 +159,8 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
     columns["time_bounded"] = bounded
     columns["time_ms"] = np.where(bounded, record_time_ms, time_ms)
     columns["action"] = action
-    columns["item"] = [_hash32(item) for item in facts.item]
-    columns["category"] = [_hash32(category) for category in facts.category]
+    columns["item"] = _hashes(facts.item)
+    columns["category"] = _hashes(facts.category)
     columns["price"] = np.where(good, amount, nan)
     columns["device"] = [_hash16(event.device_id) for event in events]
     columns["country"] = [_hash16(event.country) for event in events]
@@ -186,11 +192,15 @@ def _parsed(frames: Sequence[Frame]) -> tuple[list[Any], list[Record], list[int]
         for record in frame.records:
             value = record.value
             try:
+                if len(value) >= _NESTS_FROM_BYTES and _nests_too_deep(value):  # type: ignore[arg-type]  # as below
+                    words = f"expected at most {_NESTED_MAX} brackets open at a time, got more"
+                    refused.append(_reject(frame, record, "not_json", words))
+                    continue
                 events.append(decode_one(value))  # type: ignore[arg-type]  # None: a TypeError
                 records.append(record)
             except msgspec.ValidationError as error:
                 refused.append(_reject(frame, record, "schema", str(error).replace("`", "")))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # nested 1,000 deep is no event
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 words = f"expected a JSON object in UTF-8, got {len(value or b'')} bytes that are none: {error}"
                 refused.append(_reject(frame, record, "not_json", words))
             except TypeError:
@@ -198,6 +208,19 @@ def _parsed(frames: Sequence[Frame]) -> tuple[list[Any], list[Record], list[int]
         counts.append(len(events) - before)
         rejects.append(refused)
     return events, records, counts, rejects
+
+
+def _nests_too_deep(value: bytes) -> bool:
+    """Whether it has more brackets open at a time than an event may.
+
+    msgspec's own limit is what is left of Python's stack: it would depend on the caller whether a record is an event.
+    """
+    if value.count(b"[") + value.count(b"{") <= _NESTED_MAX:
+        return False
+    marks = np.frombuffer(_STRING.sub(b"", value), np.uint8)
+    opened = np.isin(marks, np.frombuffer(b"[{", np.uint8)).astype(np.int64)
+    closed = np.isin(marks, np.frombuffer(b"]}", np.uint8))
+    return bool((opened - closed).cumsum().max(initial=0) > _NESTED_MAX)
 
 
 def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money) -> tuple[Reason, str]:
@@ -212,6 +235,11 @@ def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money)
         "expected RFC 3339 with a zone (2026-01-31T12:00:00.000Z) or milliseconds, "
         f"got {_cut(event.event_time)} - at $.event_time"
     )
+
+
+def _hashes(texts: Sequence[str | int | None]) -> list[int]:
+    anew = _hash32.__wrapped__
+    return [anew(t) if type(t) is str and len(t) > _KEPT_CHARACTERS else _hash32(t) for t in texts]
 
 
 @lru_cache(_HASHES_KEPT)

@@ -29,6 +29,8 @@ class Deferred:
 
     def put_back(self, events: EventBatch) -> None:
         """Events that were taken and not applied: before the others of their users."""
+        if not len(events):
+            return
         for user, batch in _by_user(events):
             self._of_user.setdefault(user, deque()).appendleft(batch)
         self.waiting = self.waiting + _sources(events)
@@ -50,6 +52,8 @@ class Deferred:
     def take(self, each: int, n: int) -> EventBatch:
         """The first events of each user, at most `each` of one and n in all."""
         taken: list[EventBatch] = []
+        if not self._of_user:
+            return EventBatch.concat(taken)
         for user in list(self._of_user):
             if n <= 0:
                 break

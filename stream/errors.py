@@ -40,6 +40,6 @@ class FencedError(StateError):
 
     def __init__(self, partition: int) -> None:
         super().__init__(
-            f"partition {partition}: another worker has taken it over, or a transaction outlived "
-            "--transaction-timeout-ms; what was not committed is done again by its owner"
+            f"partition {partition}: another worker has taken it over, or its transaction outlived "
+            "--transaction-timeout-ms; what was not committed is done again by whoever has it"
         )

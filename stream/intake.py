@@ -75,8 +75,8 @@ class Intake:
         `at_end` holds the topic partitions read to their end, as they were before `absorb`.
         """
         # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
-        share_of_one = max(self._steps, min(n, self._total()) // 4)
-        again = self._deferred.take(share_of_one, max(n // 2, n - self._total()))
+        queued = self._total()
+        again = self._deferred.take(max(self._steps, min(n, queued) // 4), max(n // 2, n - queued))
         room = n - len(again)
         taken: list[EventBatch] = []
         ready = {p: [self._gave_up(s, p, at_end, now_ms) or (s, p) in at_end for s in SOURCES] for p in self._merges}

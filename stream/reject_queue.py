@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from stream.events import Reject
 from stream.merge import Position, Source
 
+_BYTES_OF_AN_EVENT = 4096  # in memory, and more
+
 
 class RejectQueue:
-    """Filled and emptied on the scoring thread; `waiting` may be read from another."""
+    """Filled and emptied on the scoring thread; `waiting` and `room` may be read from another."""
 
     def __init__(self) -> None:
         self._queues: defaultdict[Source, deque[Reject]] = defaultdict(deque)
-        self.waiting: Counter[Source] = Counter()  # replaced, never changed
+        # Both replaced, never changed.
+        self.waiting: Counter[Source] = Counter()
+        self.room: Counter[Source] = Counter()  # as many events would take in memory
 
     def put(self, rejects: Iterable[Reject]) -> None:
         """Append rejects; those of one topic partition come in offset order."""
@@ -36,8 +40,13 @@ class RejectQueue:
             if not queue:
                 del self._queues[source]
         self.waiting = Counter({source: len(queue) for source, queue in self._queues.items()})
+        self.room = Counter({source: sum(map(_room, queue)) for source, queue in self._queues.items()})
         return passed
 
     def clear(self) -> None:
         self._queues.clear()
-        self.waiting = Counter()
+        self.waiting = self.room = Counter()
+
+
+def _room(reject: Reject) -> int:
+    return 1 + len(reject.value or b"") // _BYTES_OF_AN_EVENT

@@ -28,8 +28,6 @@ from stream.merge import Position
 
 FORMAT = 2
 _READABLE = (1, FORMAT)
-# R where no setting says otherwise; training, which has no worker's settings, goes by it.
-SEQUENCE_EVENTS = 16
 NO_OFFSET = -1
 # The time of an event that a rolling sequence has a place for and never held: it was shorter when the event came.
 NOT_HELD_MS = -1
@@ -86,6 +84,14 @@ _WORDS_1 = ("time_ms", "event_hash", "item", "category", "price", "action")
 _RAW_EVENT_1 = np.dtype([(name, RAW_EVENT[name]) for name in _WORDS_1])
 
 Rows = NDArray[np.void]
+
+
+class UnreadableRowError(StateError):
+    """Bytes that are no row of a format known here; `at`: which of those that were given."""
+
+    def __init__(self, at: int, why: str) -> None:
+        super().__init__(why)
+        self.at = at
 
 
 class Sizes(NamedTuple):
@@ -146,7 +152,7 @@ def unpack(values: Sequence[bytes], sizes: Sizes) -> Rows:
     """Rows from their bytes, in the sizes asked for.
 
     A row of another sequence length keeps its latest events; one of another carry, or of format 1, keeps none (`model`
-    0). Raises StateError for a format that is not known, or bytes that are no row.
+    0). Raises UnreadableRowError for a format that is not known, or bytes that are no row.
     """
     rows = new_rows(len(values), sizes)
     if all(len(value) == rows.dtype.itemsize for value in values):  # nearly always: all at once, not 5 us a row
@@ -154,7 +160,10 @@ def unpack(values: Sequence[bytes], sizes: Sizes) -> Rows:
         if all((as_they_are[name] == rows[name]).all() for name in ("format", *_SIZES)):
             return as_they_are.copy()
     for i, value in enumerate(values):
-        rows[i] = _unpacked(value, rows[i])
+        try:
+            rows[i] = _unpacked(value, rows[i])
+        except StateError as error:
+            raise UnreadableRowError(i, str(error)) from None
     return rows
 
 

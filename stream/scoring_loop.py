@@ -220,6 +220,10 @@ class ScoringLoop:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
         return await self._committing.checkpoint_due()
 
+    def secs_until_due(self) -> float:
+        """How long to wait before the next `checkpoint_due`."""
+        return self._committing.secs_until_due()
+
     # -- ownership -----------------------------------------------------------------------------------------------------
 
     async def quiesce(self) -> None:
@@ -265,7 +269,7 @@ class ScoringLoop:
         """Own nothing, commit nothing of what was owned, and ask the group what is ours: it will be restored."""
         if not self._committing.partitions:
             return  # said already
-        logger.warning("%s. Dropping what is not committed of %s", error, sorted(self._committing.partitions))
+        logger.warning("%s; dropping all such of %s, and rejoining", error, sorted(self._committing.partitions))
         self._open = self._assigned = False
         self._committing.disown()
         self._reach().rejoin()
@@ -314,7 +318,8 @@ class ScoringLoop:
 
     def _hold_back_the_full(self) -> None:
         limit = self._settings.buffer_max_events
-        queued, deferred = self._decoder.waiting + self._intake.queued(), self._intake.deferred
+        queued = self._decoder.waiting + self._intake.queued() + self._rejects.room
+        deferred = self._intake.deferred
         full = {place for place, n in queued.items() if n >= limit}
         full |= {place for place, n in deferred.items() if n >= _DEFERRED_TIMES * limit}
         self._reach().set_full({TP(self._topic(source), partition) for source, partition in full})

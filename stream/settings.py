@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta
 
 from stream.errors import SettingsError
-from stream.rows import SEQUENCE_EVENTS
 
 ENV_PREFIX = "BEHAVIOUR_"
 
@@ -59,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[Path, Meta(description="local copies of the state; each worker needs its own")] = Path(
         ".behaviour-stream"
     )
+    store_memory_bytes: Annotated[
+        int,
+        Meta(ge=32 << 20, le=1 << 40, description="memory of the local copies: blocks read, writes not yet on disk"),
+    ] = 512 << 20
     model: Annotated[str, Meta(min_length=1, description="a shipped model's name, or a .safetensors file")] = (
         "shoppers-h64"
     )
@@ -67,14 +70,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     torch_threads: Annotated[int, Meta(ge=1, le=256, description="CPU threads of one LSTM step")] = 1
 
-    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = SEQUENCE_EVENTS
+    sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = 16
     batch_max_events: Annotated[int, Meta(ge=1, le=1_000_000, description="events of a micro-batch at most")] = 8192
     batch_max_steps: Annotated[
         int,
         Meta(ge=1, le=100_000, description="events of one user in a micro-batch, or a quarter of it; the rest waits"),
     ] = 64
     memory_max_users: Annotated[
-        int, Meta(ge=1_000, le=1_000_000_000, description="users in memory at most; the others are on disk")
+        int, Meta(ge=1, le=1_000_000_000, description="users in memory at most; the others are on disk")
     ] = 500_000
     user_expiry_days: Annotated[
         int, Meta(ge=0, le=36_500, description="a user silent for so long (event time) begins anew; 0: never")
@@ -242,4 +245,9 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
             f"--transaction-timeout-ms={settings.transaction_timeout_ms}: with --guarantee=exactly_once at least "
             f"{needed_ms}: --checkpoint-interval-ms={settings.checkpoint_interval_ms}, "
             f"--session-timeout-ms={settings.session_timeout_ms} and {_COMMIT_MS} for the commit itself"
+        )
+    if settings.memory_max_users < settings.batch_max_events:
+        yield SettingsError(
+            f"--memory-max-users={settings.memory_max_users}: at least --batch-max-events="
+            f"{settings.batch_max_events}, which may be of as many users"
         )

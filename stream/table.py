@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from stream import rows as row_format
 from stream import structured
+from stream.errors import StateError
 from stream.events import SOURCES, EventBatch
-from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes
+from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes, UnreadableRowError
 from stream.sequences import Ints, Packing
 from stream.slots import NO_ROOM, Slots
 
@@ -260,7 +261,11 @@ class Table:
             if row is not None and not self._slots.is_deleted(partition, key)
         ]
         if stored:
-            rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], self._sizes)
+            try:
+                rows[[i for i, _ in stored]] = row_format.unpack([row for _, row in stored], self._sizes)
+            except UnreadableRowError as error:
+                key = keys[stored[error.at][0]]
+                raise StateError(f"partition {partition}, key {key!r}: {error}") from None
         self._write(slots, rows)
 
     def _write(self, slots: Ints, rows: Rows) -> None:

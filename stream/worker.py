@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import faust
+from aiokafka.errors import ProducerFenced
 from prometheus_client import ProcessCollector
 
 from stream.app import build_app
@@ -117,4 +118,8 @@ def set_up_logging(level: str) -> None:
         # An error to aiokafka, and tried again at once: the first worker of a new broker always meets it.
         logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
             lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()
+        )
+        # A fenced producer also fails futures that nobody waits for; that it is fenced has been said.
+        logging.getLogger("asyncio").addFilter(
+            lambda record: not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
         )

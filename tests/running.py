@@ -97,6 +97,14 @@ def running(settings: Settings, log: Path) -> Iterator[Worker]:
         worker._out.close()
 
 
+def restored_rows(worker: Worker) -> int:
+    """How many it has read from the changelog to begin to score the last time."""
+    said = worker.said()
+    last = max(said.rfind("assigned partitions"), 0)
+    found = re.search(r"restored ([\d,]+) rows", said[last:])
+    return int(found[1].replace(",", "")) if found else 0
+
+
 async def fill(settings: Settings, events: Iterable[ShopEvent]) -> int:
     """Put events on the source topics, with their own times as record times -> how many."""
     topics = dict(zip(_ROLES, settings.source_topics, strict=True))

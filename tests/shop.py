@@ -156,23 +156,23 @@ def forget_strain(table: Table, partition: int, keys: Sequence[bytes]) -> None:
     table.remember(slots, memory)
 
 
-def assert_rows_alike(found: bytes, expected: bytes, *, rtol: float = 0) -> None:
-    """Bit for bit, but for what is computed in batches and rounded by them: carry and strain, within 1e-5."""
+def assert_rows_alike(found: bytes, expected: bytes, *, rtol: float = 0, atol: float = 1e-5) -> None:
+    """Bit for bit, but for what is computed in batches and rounded by them: carry and strain, within `atol`."""
     size = rows.HEADER.itemsize
     assert found[:size] == expected[:size]
     header = np.frombuffer(expected, rows.HEADER, count=1)[0]
     sizes = rows.Sizes(*(int(header[name]) for name in rows.Sizes._fields))
     here, there = (rows.unpack([row], sizes) for row in (found, expected))
-    np.testing.assert_allclose(here["carry"], there["carry"], atol=1e-5, rtol=rtol)
+    np.testing.assert_allclose(here["carry"], there["carry"], atol=atol, rtol=rtol)
     here["carry"] = there["carry"] = 0.0
-    assert_memories_alike(here["memory"], there["memory"])
+    assert_memories_alike(here["memory"], there["memory"], atol=atol)
     here["memory"]["strain"] = there["memory"]["strain"] = 0.0
     assert here.tobytes() == there.tobytes()
 
 
-def assert_memories_alike(found: np.ndarray, expected: np.ndarray) -> None:
-    """[U] of MEMORY, bit for bit but for the strain, within 1e-5, and within what a float32 of its size can tell."""
-    np.testing.assert_allclose(found["strain"], expected["strain"], atol=1e-5, rtol=1e-6)
+def assert_memories_alike(found: np.ndarray, expected: np.ndarray, *, atol: float = 1e-5) -> None:
+    """[U] of MEMORY, bit for bit but for the strain, within `atol`, and within what a float32 of its size can tell."""
+    np.testing.assert_allclose(found["strain"], expected["strain"], atol=atol, rtol=1e-6)
     here, there = found.copy(), expected.copy()
     here["strain"] = there["strain"] = 0.0
     assert here.tobytes() == there.tobytes()

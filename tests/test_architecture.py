@@ -130,7 +130,7 @@ def test_only_transport_subclasses_faust_besides_the_app_and_the_worker() -> Non
         for node in ast.walk(_tree(module))
         if isinstance(node, ast.ClassDef)
         for base in node.bases
-        if re.match(r"(faust|driver|mode)\.|(FrameApp|Collection)$", ast.unparse(base))
+        if re.match(r"(faust|driver|mode)\.|(FrameApp|Collection|TableManager)$", ast.unparse(base))
     }
     assert subclassing == {"stream.kafka.transport", "stream.app", "stream.worker"}
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream import decode as decode_module
 from stream.decode import decode, decode_all
 from stream.events import ACTIONS, CLICKS, PURCHASES, SEARCHES, EventBatch, Frame, Reject
 from tests.shop import BOUNDS, START_MS, FakeRecord, click, frame
@@ -153,6 +154,23 @@ def test_an_absurd_time_is_replaced_by_the_records_own_and_flagged(time: object)
     assert batch["time_bounded"][0]
 
 
+@pytest.mark.parametrize(("depth", "good"), [(198, True), (199, True), (200, False), (700, False)])
+@pytest.mark.parametrize("frames", [0, 300])
+def test_how_deep_an_event_may_nest_does_not_depend_on_who_decodes_it(depth: int, good: bool, frames: int) -> None:
+    def deeper(frames: int) -> tuple[EventBatch, list[Reject]]:
+        value = _with(nested=[]).replace(b"[]", b"[" * depth + b"]" * depth)
+        record = FakeRecord(b"u1", value, 0, START_MS)
+        return deeper(frames - 1) if frames else decode(frame([record]), BOUNDS)
+
+    batch, rejects = deeper(frames)
+    assert (len(batch), len(rejects)) == ((1, 0) if good else (0, 1))
+
+
+def test_many_brackets_side_by_side_or_in_a_text_are_no_nesting() -> None:
+    for fields in ({"items": [{"item_id": str(n)} for n in range(300)]}, {"text": '{"[' * 300}):
+        assert len(_decode(fields)) == 1
+
+
 def test_a_year_9999_event_does_not_move_the_merge() -> None:
     records = [click("u1", t, i) for i, t in enumerate((START_MS, 253_402_300_799_999, START_MS + 5))]
     for record in records:
@@ -171,7 +189,7 @@ def test_a_year_9999_event_does_not_move_the_merge() -> None:
         (b"3", "schema", "Expected object, got int"),
         (b'{"event_id":"\xff","event_name":"view_item","event_time":1,"user_id":"u1"}', "not_json", "utf-8"),
         (b"\xff\xfe{", "not_json", "expected a JSON object in UTF-8"),
-        (b'{"a":' * 100_000, "not_json", "got 500000 bytes"),
+        (b'{"a":' * 100_000, "not_json", "expected at most 200 brackets open at a time, got more"),
         (_with()[:-1], "not_json", "truncated"),
         (_with() + b"x", "not_json", "trailing"),
         (b'{"event_id":"e1","event_name":"view_item","event_time":1}', "schema", "missing required field user_id"),
@@ -281,3 +299,12 @@ def test_frames_decoded_together_are_what_each_is_alone(drawn: list[tuple[int, l
         assert rejects == its_rejects
         assert batch.columns.tobytes() == its_batch.columns.tobytes()
         assert (batch.key.tolist(), batch.event_id.tolist()) == (its_batch.key.tolist(), its_batch.event_id.tolist())
+
+
+def test_texts_of_a_megabyte_are_hashed_and_not_kept() -> None:
+    decode_module._hash32.cache_clear()
+    long, short = "x" * 1_000_000, "x" * 10
+    batch = _decode({"item_id": long, "item_category": short})
+    assert decode_module._hash32.cache_info().currsize == 1
+    again = _decode({"item_id": short, "item_category": long})
+    assert (batch["item"][0], batch["category"][0]) == (again["category"][0], again["item"][0])

@@ -99,7 +99,7 @@ def test_a_number_out_of_range_names_the_limit(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("guarantee", "exactly_once"),
+        ("guarantee", "at_most_once"),
         ("device", "tpu"),
         ("log_level", "loud"),
         ("model", ""),
@@ -120,6 +120,15 @@ def test_a_number_out_of_range_names_the_limit(name: str) -> None:
 def test_a_text_that_does_not_fit_names_the_setting_its_origin_and_the_value(name: str, value: str) -> None:
     assert _refused({name: value}).startswith(f"{_flag(name)}={value}: ")
     assert _refused(environ={_variable(name): value}).startswith(f"{_variable(name)}={value}: ")
+
+
+def test_an_open_transaction_outlives_the_interval_and_a_silence_that_the_group_forgives() -> None:
+    flags = {"checkpoint_interval_ms": 5_000, "session_timeout_ms": 20_000, "transaction_timeout_ms": 34_999}
+    assert _refused(flags | {"guarantee": "exactly_once"}).startswith(
+        "--transaction-timeout-ms=34999: with --guarantee=exactly_once at least 35000"
+    )
+    load(flags, environ={})  # at least once, transactions last as long as a commit
+    load(flags | {"guarantee": "exactly_once", "transaction_timeout_ms": 35_000}, environ={})
 
 
 def test_the_origin_told_is_the_one_that_counts() -> None:

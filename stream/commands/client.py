@@ -64,6 +64,7 @@ async def reading(bootstrap_servers: str, *names: str, from_start: bool) -> Asyn
     """A consumer of all partitions of topics, placed at their start or at their end. No group: it commits nothing."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",  # a worker's transaction may be aborted, and its scores made again
         auto_offset_reset="earliest" if from_start else "latest",
         fetch_max_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=20,

@@ -13,6 +13,7 @@ import socket
 import tempfile
 import urllib.error
 import urllib.request
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +29,6 @@ _ROW_BYTES = 1_500
 _IDLE_BYTES = 715_000_000
 # A click as JSON is 231 bytes; as much again for what Python keeps of a record.
 _WAITING_BYTES = 500
-# RocksDB's write buffer of a partition, full and being written (store.py).
-_WRITE_BUFFERS_BYTES = 2 * (16 << 20)
 _DISK_SPARE_BYTES = 1_000_000_000
 # RocksDB keeps every file of a table open; new ones are of 64 MiB, rows of so many users, and there are a few more of
 # each partition.
@@ -71,16 +70,18 @@ def check_memory(settings: Settings, need: Need) -> list[Finding]:
     """What is available, in the control group too, against an estimate for one worker with all partitions."""
     machine, group = psutil.virtual_memory().available, limits.memory_left()
     available = machine if group is None else min(machine, group)
-    buffers = need.partitions * (3 * settings.buffer_max_events * _WAITING_BYTES + _WRITE_BUFFERS_BYTES)
+    buffers = need.partitions * 3 * settings.buffer_max_events * _WAITING_BYTES + settings.store_memory_bytes
+    users = min(settings.memory_max_users, inf if need.rows_written is None else need.rows_written)
     where = "available" if group is None or machine <= group else "left in the control group"
     found = (
         f"{size(available)} {where}; a worker takes {size(_IDLE_BYTES)}, {size(buffers)} at most for buffers of "
-        f"{plural(need.partitions, 'partition')}, and {_ROW_BYTES / 1000} kB a user: {_users(need)}"
+        f"{plural(need.partitions, 'partition')} and its local copies, {size(users * _ROW_BYTES)} at most for "
+        f"{plural(int(users), 'user')} in memory"
     )
     if available < _IDLE_BYTES:
         return [Finding("memory", "error", found, "give it more memory, or end other programs")]
-    if available < _IDLE_BYTES + buffers:
-        to_do = "give it more memory, lower --buffer-max-events, or share the partitions among machines"
+    if available < _IDLE_BYTES + buffers + users * _ROW_BYTES:
+        to_do = "give it more memory, lower --buffer-max-events or --memory-max-users, or share the partitions"
         return [Finding("memory", "warning", found, to_do)]
     return [Finding("memory", "ok", found)]
 

@@ -5,7 +5,8 @@
 Scores come at least once: after a crash of a worker, or of this subscriber, some come again, with the same id and
 perhaps another value. So the table's primary key is the id, and a record whose id is there already is passed over. Rows
 are committed before Kafka is told that their records are done with: killed in between, they come again and are passed
-over; nothing is lost.
+over; nothing is lost. Workers that run with `--guarantee exactly_once` repeat nothing that is committed, and nothing
+else is read; this subscriber may still be killed.
 
 The bound: an id is remembered for as long as its row is kept, for ever or `--keep-days`; a record that comes again
 after that is taken for new. Subscribers that share a group must share one database: partitions move between them.
@@ -39,6 +40,7 @@ async def batches(bootstrap_servers: str, topic: str, group: str) -> AsyncGenera
         topic,
         bootstrap_servers=bootstrap_servers,
         group_id=group,
+        isolation_level="read_committed",  # what a worker's crash has left uncommitted is scored again
         enable_auto_commit=False,  # it would commit what was fetched, whether it is done with or not
         auto_offset_reset="earliest",  # a new group begins with the oldest record
     )

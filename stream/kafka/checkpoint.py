@@ -29,7 +29,6 @@ class PreparedRows(NamedTuple):
 
     batches: Sequence[Any]  # closed, of the partition's producer
     local: Sequence[WriteBatch]
-    now_ms: int
 
 
 class Checkpointer:
@@ -66,7 +65,7 @@ class Checkpointer:
                 write.delete(key)
             else:
                 write.put(key, row)
-        return PreparedRows(batches.close(), local, now_ms)
+        return PreparedRows(batches.close(), local)
 
     async def commit(
         self,
@@ -83,7 +82,7 @@ class Checkpointer:
         last = await self._producers[partition].commit(outputs, self._settings.changelog_topic, rows.batches, offsets)
         # The marker that ends the transaction follows the last row: nobody else can write to the partition. With it, a
         # restart finds itself at the end of the changelog, with nothing to wait for.
-        await asyncio.to_thread(self._store.apply, partition, rows.local, last + 1, rows.now_ms)
+        await asyncio.to_thread(self._store.apply, partition, rows.local, last + 1)
 
     async def close(self) -> None:
         """Let go of every partition, and of what is not committed of it."""

@@ -13,9 +13,12 @@ from importlib.metadata import version
 import aiokafka
 import faust
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import Sender
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -54,11 +57,17 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (faust.Worker, "stop_and_shutdown"): "(self)",
     # Without tables of Faust's, it waits for whoever hears `App.on_rebalance_complete` before it resumes the sources.
     (Recovery, "_resume_streams"): "(self, generation_id=0)",
+    (TableManager, "on_start"): "(self)",
+    (TableManager, "_update_channels"): "(self)",
     (Recovery, "on_rebalance"): "(self, assigned, revoked, newly_assigned, generation_id=0)",
     (PartitionAssignor, "assigned_standbys"): "(self)",
     (aiokafka.AIOKafkaProducer, "create_batch"): "(self)",
     (aiokafka.AIOKafkaProducer, "send_batch"): "(self, batch, topic, *, partition)",
     (aiokafka.AIOKafkaProducer, "send_offsets_to_transaction"): "(self, offsets, group_id)",
+    (aiokafka.AIOKafkaProducer, "begin_transaction"): "(self)",
+    (aiokafka.AIOKafkaProducer, "commit_transaction"): "(self)",
+    (aiokafka.AIOKafkaProducer, "abort_transaction"): "(self)",
+    (GroupCoordinator, "request_rejoin"): "(self)",
     (BatchBuilder, "append"): "(self, *, timestamp, key, value, headers=[])",
     (BatchBuilder, "close"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
@@ -66,9 +75,17 @@ _SIGNATURES: dict[tuple[type, str], str] = {
 }
 # What is read or set of their objects, by where it is first set.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    aiokafka.AIOKafkaConsumer: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_isolation_level", "_subscription"),
+    aiokafka.AIOKafkaConsumer: (
+        "_fetch_max_wait_ms",
+        "_fetch_min_bytes",
+        "_isolation_level",
+        "_subscription",
+        "_coordinator",
+    ),
     aiokafka.AIOKafkaProducer: ("_sender",),
+    Sender: ("sender_task",),
     BatchBuilder: ("_builder", "_relative_offset"),
+    TableManager: ("changelog_topics",),
     TopicPartitionState: ("lso",),
     BaseConsumer: (
         "_active_partitions",

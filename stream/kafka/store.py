@@ -3,24 +3,34 @@
 Its offset may lag behind the changelog, never lead it: rows are written after the transaction that published them, and
 the offset after the rows. What a crash takes from it, the next start reads again from the changelog, so that it keeps
 no log of its own.
-
-A copy must not be further behind than the changelog remembers deletions: rows that were deleted meanwhile would come to
-life again. One that may be is removed, and made anew.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from stream.errors import SettingsError, StateError
 from stream.rows import PARTITION_KEY, PartitionRow
@@ -31,16 +41,21 @@ logger = logging.getLogger(__name__)
 _LOCAL = b"\xfe"
 _OFFSET_KEY = _LOCAL + b"changelog-offset"
 _COMPACTED_KEY = _LOCAL + b"compacted"
-_AS_OF_KEY = _LOCAL + b"as-of-ms"
-# The changelog's `delete.retention.ms` is a day at least (`topics` sees to it). An hour is for clocks that differ.
-DELETIONS_KEPT_MS = 86_400_000
-_BEHIND_MAX_MS = DELETIONS_KEPT_MS - 3_600_000
 # What was deleted or overwritten leaves RocksDB's files after so long, if it is not compacted before.
 _REWRITTEN_SECS = 86_400
 # So many keys are compacted one by one, a quarter of a second each; more of them all at once.
 _COMPACTED_SINGLY = 8
-# A partition's write buffer; with tens of partitions the 64 MiB that RocksDB takes by default would be gigabytes.
-_WRITE_BUFFER_BYTES = 16 << 20
+# A partition's write buffer, where there are few of them: all together have half of the memory.
+_WRITE_BUFFER_BYTES = 64 << 20
+_BLOCK_BYTES = 4 << 10  # a read takes a block: two or three rows
+_FILTER_BITS = 10  # of a row: one in a hundred users never seen is looked for on the disk
+# A copy older than this is made anew: what was deleted since, its changelog may no longer say. It does for
+# `delete.retention.ms`, which is a day at least: `topics` sees to it.
+DELETIONS_KEPT_MS = 86_400_000
+_LASTS_SECS = 12 * 3600.0
+# How long a copy is kept of a partition that has gone elsewhere: it may come back, as after a restart of the other.
+_KEPT_SECS = 600.0
+_FOLDER = re.compile(r"users-(\d+)\.rocksdb")
 # Rows of one call: it keeps the interpreter for as long as it takes, which is half a millisecond then.
 ROWS_AT_ONCE = 256
 # RocksDB's words for a folder that another handle has; "block" and a folder's name have a "lock" in them too.
@@ -50,18 +65,38 @@ _HELD = re.compile(r"While lock file|lock hold by current process")
 class RowStore:
     """Rows by (partition, key), on this machine's disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, memory_bytes: int = 512 << 20) -> None:
+        """`memory_bytes`, of all partitions: blocks that were read, their indices and filters, and writes in memory."""
         self._folder = folder
+        self._memory = _Memory(memory_bytes)
         self._open: dict[int, Rdict] = {}
         self._closing = threading.Lock()  # a handle that compacts cannot be closed
+        self._left: dict[int, float] = {}  # on the disk and not open, since when
 
     def own(self, partitions: Iterable[int]) -> None:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
             self._close(partition)
+            with suppress(FileNotFoundError):
+                os.utime(self._path(partition))  # up to now it has had what was deleted
         for partition in sorted(wanted - self._open.keys()):
             self._open[partition] = self._opened(partition)
+        now = time.monotonic()
+        self._left = {p: self._left.get(p, now) for p in self._on_disk() - wanted}
+
+    def take_left(self, secs: float = _KEPT_SECS) -> list[Path]:
+        """Copies of partitions that nobody has asked for in so long, for the caller to delete: out of the way by now.
+
+        Others go on with those partitions, and what they delete would stay here for ever.
+        """
+        before = time.monotonic() - secs
+        gone = list(self._folder.glob("users-*.gone"))  # whoever was to delete them has been killed
+        for partition in [p for p, since in self._left.items() if since <= before]:
+            del self._left[partition]
+            path = self._path(partition)
+            gone.append(path.rename(path.with_name(f"{path.name}-{time.time_ns()}.gone")))
+        return gone
 
     def fetch(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The row of each key, or None."""
@@ -102,46 +137,35 @@ class RowStore:
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""
         value = self._read(partition, lambda db: db.get(PARTITION_KEY))
-        return None if value is None else PartitionRow.from_bytes(value)
+        try:
+            return None if value is None else PartitionRow.from_bytes(value)
+        except StateError as error:
+            raise StateError(f"partition {partition}: {error}") from None
 
     @staticmethod
     def new_write() -> WriteBatch:
         """An empty write, to be filled with `put` and `delete`; applied all or nothing."""
         return WriteBatch(raw_mode=True)
 
-    def apply(
-        self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int, as_of_ms: int | None = None
-    ) -> None:
-        """Apply writes, then the changelog offset that they reach up to, and the time of the record there.
-
-        StateError where the disk is full, say.
-        """
+    def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
+        """Apply writes, then the changelog offset that they reach up to. StateError where the disk is full, say."""
         db = self._db(partition)
         try:
-            # Of an empty copy, the time when its reading began: what is read is deleted no sooner than it was there.
-            begun = db.get(_AS_OF_KEY) or _now_ms().to_bytes(8, "big")
             for write in writes:
                 db.write(write)
-            db.put(_AS_OF_KEY, max(begun, (as_of_ms or 0).to_bytes(8, "big")))
             db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
         except Exception as error:
             raise StateError(f"{self._path(partition)}: cannot be written ({error})") from None
 
-    def write(
-        self,
-        partition: int,
-        rows: Iterable[tuple[bytes, bytes | None]],
-        changelog_offset: int,
-        as_of_ms: int | None = None,
-    ) -> None:
-        """Put rows (None: delete), then what `apply` puts."""
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
+        """Put rows (None: delete), then the changelog offset that they reach up to."""
         write = self.new_write()
         for key, row in rows:
             if row is None:
                 write.delete(key)
             else:
                 write.put(key, row)
-        self.apply(partition, [write], changelog_offset, as_of_ms)
+        self.apply(partition, [write], changelog_offset)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
@@ -154,22 +178,15 @@ class RowStore:
     def wipe(self) -> None:
         """Delete every local copy; the changelog brings them back."""
         self.close()
-        for path in self._folder.glob("users-*.rocksdb"):  # the folder may hold what is not ours
+        for path in self._folder.glob("users-*.rocksdb*"):  # the folder may hold what is not ours
             shutil.rmtree(path, ignore_errors=True)
+        self._left = {}
 
     def forget(self, partition: int) -> None:
         """Delete the copy of a partition, and open an empty one."""
         self._close(partition)
         shutil.rmtree(self._path(partition), ignore_errors=True)
         self._open[partition] = self._opened(partition)
-
-    def remove_left_behind(self) -> None:
-        """Delete the copies of partitions that are others' by now, once they are too far behind to be gone on from."""
-        for path in set(self._folder.glob("users-*.rocksdb")).difference(map(self._path, self._open)):
-            written_ms = max((file.stat().st_mtime * 1000 for file in path.glob("*")), default=0.0)
-            if _now_ms() - written_ms > _BEHIND_MAX_MS:
-                shutil.rmtree(path, ignore_errors=True)
-                logger.info("%s: removed, it is too old to be gone on from", path)
 
     def _close(self, partition: int) -> None:
         with self._closing:
@@ -186,6 +203,10 @@ class RowStore:
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
+    def _on_disk(self) -> set[int]:
+        found = (_FOLDER.fullmatch(path.name) for path in self._folder.glob("users-*.rocksdb"))
+        return {int(name[1]) for name in found if name}
+
     def _path(self, partition: int) -> Path:
         return self._folder / f"users-{partition}.rocksdb"
 
@@ -198,11 +219,10 @@ class RowStore:
         path = self._path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            db = _open_at(path)
-            if _remembers_deletions(db):
-                return db
-            db.close()
-            reason = "it may be older than the deletions that the changelog remembers"
+            if (age := _age_secs(path)) > _LASTS_SECS:
+                logger.warning("%s: %.0f h old; it is made anew from the changelog", path, age / 3600)
+                shutil.rmtree(path, ignore_errors=True)
+            return self._memory.open(path)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
@@ -210,36 +230,47 @@ class RowStore:
                 raise SettingsError(
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None
-            reason = f"cannot be read ({error})"
-        # A copy is worth nothing that cannot be read or trusted: the changelog makes another.
-        logger.warning("%s: %s; it is made anew from the changelog", path, reason)
-        shutil.rmtree(path, ignore_errors=True)
-        return _open_at(path)
+            # A copy is worth nothing that cannot be read: the changelog makes another.
+            logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
+            shutil.rmtree(path, ignore_errors=True)
+            return self._memory.open(path)
 
 
-def _open_at(path: Path) -> Rdict:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    options.set_max_manifest_file_size(1)  # written anew at each change: a few kB, and no key that is gone stays in it
-    options.set_keep_log_file_num(1)
-    without_log = WriteOptions()
-    without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
-    db = Rdict(str(path), options)
-    db.set_write_options(without_log)
-    db.set_options({"ttl": str(_REWRITTEN_SECS)})
-    return db
+def _age_secs(path: Path) -> float:
+    """Since it was last written, or closed; 0 where there is none."""
+    times = [found.stat().st_mtime for found in (path, *path.glob("*"))] if path.exists() else []
+    return time.time() - max(times) if times else 0.0
 
 
-def _remembers_deletions(db: Rdict) -> bool:
-    """Whether the changelog still has every deletion that a copy has not, or the copy is empty."""
-    try:
-        offset, as_of = db.get(_OFFSET_KEY), db.get(_AS_OF_KEY)
-    except Exception:
-        db.close()  # else nobody else could open it
-        raise
-    return offset is None or (as_of is not None and _now_ms() - int.from_bytes(as_of, "big") <= _BEHIND_MAX_MS)
+class _Memory:
+    """What all partitions share, and how each is opened with it."""
 
+    def __init__(self, size: int) -> None:
+        self._blocks = Cache(size)
+        # Writes count as blocks, which make room for them.
+        self._writes = WriteBufferManager.new_write_buffer_manager_with_cache(size // 2, False, self._blocks)
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    def open(self, path: Path) -> Rdict:
+        without_log = WriteOptions()
+        without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
+        db = Rdict(str(path), self._options())
+        db.set_write_options(without_log)
+        db.set_options({"ttl": str(_REWRITTEN_SECS)})
+        return db
+
+    def _options(self) -> Options:
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._blocks)
+        blocks.set_block_size(_BLOCK_BYTES)
+        blocks.set_bloom_filter(_FILTER_BITS, False)
+        blocks.set_cache_index_and_filter_blocks(True)  # else their memory grows with the users ever seen
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._writes)
+        options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+        options.set_compression_type(DBCompressionType.none())
+        options.set_bottommost_compression_type(DBCompressionType.lz4())  # nearly all rows are there, a third smaller
+        options.set_max_manifest_file_size(1)  # written anew at each change: a few kB, and no key that is gone stays
+        options.set_keep_log_file_num(1)
+        return options

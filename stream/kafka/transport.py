@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
+from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -41,7 +42,7 @@ class Committer(Protocol):
         """Commit all that is applied -> the offsets committed by it."""
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
-        """Commit what is applied where it is time -> the offsets committed by it. Called several times an interval."""
+        """Commit what is applied where it is time -> the offsets committed by it."""
 
     async def quiesce(self) -> None:
         """Apply nothing more until the next assignment; returns when what was in flight is applied."""
@@ -56,6 +57,7 @@ class FrameApp(faust.App):
     committer: Committer
     fetch_max_wait_ms: int
     fetch_min_bytes: int
+    changelog_topic: str
     before_revocation: Callable[[], Awaitable[None]]  # apply nothing more until the next assignment
 
 
@@ -306,6 +308,23 @@ class FrameConsumer(driver.Consumer):
             self._buffered_partitions.discard(tp)
             if tp not in self._paused_partitions and tp not in self._held:
                 self._get_active_partitions().add(tp)
+
+
+class NoTables(TableManager):
+    """Faust's tables, of which there are none: the state is kept by `local_copies`. Its recovery calls for the rows."""
+
+    @property
+    def changelog_topics(self) -> set[str]:
+        """Not none: an app without a changelog is assigned by aiokafka's round robin.
+
+        That gives one partition of two topics to two workers, moves all of them each time, and knows no standbys.
+        """
+        return {cast(FrameApp, self.app).changelog_topic}
+
+    async def on_start(self) -> None:
+        """As stock, but at once: it waits a second first, in which tables could still be declared."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class FrameTransport(driver.Transport):

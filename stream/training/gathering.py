@@ -14,7 +14,8 @@ from xxhash import xxh3_64_intdigest
 from stream import structured
 from stream.admission import repeats_of
 from stream.errors import SettingsError
-from stream.rows import RAW_EVENT, SEQUENCE_EVENTS
+from stream.rows import RAW_EVENT
+from stream.settings import Settings
 from stream.table import raw_events
 from stream.training import fraud_labels
 from stream.training.fraud_labels import FraudLabels, Kinds
@@ -30,6 +31,8 @@ BLOCK_BYTES = 64 << 20
 # An event on its way: its user, and the columns of runs. Numbers, so that it can lie in a file.
 _ENTRY = np.dtype([("user", "u8"), ("shop", "u2"), ("raw", RAW_EVENT), ("beside", BESIDE)])
 _SHOPS_MAX = 1 << 16
+# R of a worker that is not told otherwise
+SEQUENCE_EVENTS = Settings().sequence_events
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that no two users are mixed into one (2^64 / golden ratio)
 
 

@@ -119,7 +119,7 @@ async def _restart(worker: Worker, probe: _Probe, broker: Any) -> Restart:
     scoring = await worker.wait_for(r"(?m)^(\S+ \S+) INFO .*scoring partitions", secs=_LIMIT_SECS)
     taken = await worker.wait_for(r"(?m)^(\S+ \S+) INFO .*assigned partitions")
     cpu = _cpu_secs(process)
-    restored = re.search(r"restored ([\d,]+) rows in [\d.]+ s, ([\d,]+) rows/s", worker.said())
+    restored = re.search(r"restored ([\d,]+) rows of partitions .* in [\d.]+ s, ([\d,]+) rows/s", worker.said())
     first_score = await probe.scored()
     return Restart(
         seconds=round(_at(scoring) - began, 2),

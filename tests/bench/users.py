@@ -51,7 +51,7 @@ class Run(msgspec.Struct, kw_only=True):
 
 @click.command()
 @click.option("--users", type=click.IntRange(1), default=10_000_000, help="[10000000]")
-@click.option("--in-memory", type=click.IntRange(1_000), default=200_000, help="Users. [200000]")
+@click.option("--in-memory", type=click.IntRange(8_192), default=200_000, help="Users. [200000]")
 @click.option("--events", type=click.IntRange(1), default=1_000_000, help="Of each run. [1000000]")
 @click.option("--exponent", type=click.FloatRange(1.01), default=1.1, help="Of Zipf's law. [1.1]")
 @click.option("--rounds", type=click.IntRange(1), default=2, help="Of one run each way. [2]")

@@ -57,8 +57,8 @@ def test_a_folder_that_a_worker_holds_is_said_to_be_in_use(tmp_path: Path) -> No
 def test_rows_that_a_changelog_was_ever_given_are_said_and_decide_nothing(tmp_path: Path) -> None:
     # Compaction leaves offsets as they are: after years these are a thousand times its users.
     few = of(data_dir=tmp_path, buffer_max_events=1)
-    for check in (machine.check_disk, machine.check_memory):
-        assert "1.5e+04 TB at the very most" in only(check(few, YEARS), "ok")
+    assert "1.5e+04 TB at the very most" in only(machine.check_disk(few, YEARS), "ok")
+    assert "for 500,000 users in memory" in only(machine.check_memory(few, YEARS), "ok")
     assert machine.check_open_files(few, YEARS) == machine.check_open_files(few, SMALL)
 
 
@@ -70,13 +70,15 @@ def test_a_disk_without_room_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_users_bytes_are_those_of_a_row() -> None:
     row = row_dtype(Sizes(Settings().sequence_events, parts=2, layers=1, hidden=64)).itemsize
-    assert "1.5 kB a user" in only(machine.check_memory(Settings(), SMALL), "ok")
+    assert "1.5 MB at most for 1,000 users in memory" in only(machine.check_memory(Settings(), SMALL), "ok")
     assert 0.9 < row / 1500 < 1
 
 
 def test_memory_is_estimated_from_partitions_and_their_buffers() -> None:
     few = only(machine.check_memory(of(buffer_max_events=1), Need(1, 0)), "ok")
-    assert "33.6 MB at most for buffers of 1 partition" in few
+    assert "537 MB at most for buffers of 1 partition and its local copies" in few
+    less = only(machine.check_memory(of(buffer_max_events=1, store_memory_bytes=64 << 20), Need(1, 0)), "ok")
+    assert "67.1 MB at most" in less
     many = only(machine.check_memory(of(buffer_max_events=10_000_000), Need(1_000, 0)), "warning")
     assert "15 TB at most" in many
 

@@ -21,7 +21,7 @@ from tests.running import Worker, read
 
 EVENTS_PER_SEC, USERS = 2_000, 2_000
 START_MS = 1_700_000_000_000  # of event and record time, which must stay in the past: brokers refuse the future
-MOVED_SECS = 60.0  # a worker takes seconds to start, and more where both cores are busy with the load
+MOVED_SECS = 120.0  # a worker takes seconds to start, and more where both cores are busy with the load
 GOES_ON_SECS = 1.0  # less than a checkpoint interval, so that each move finds something scored and not yet committed
 
 
@@ -48,6 +48,23 @@ async def until_scoring(worker: Worker, n: int) -> set[int]:
 async def until_shared(*workers: Worker) -> list[set[int]]:
     """Wait until each has half of the partitions."""
     return [await until_scoring(worker, 2) for worker in workers]
+
+
+async def _progress(worker: Worker) -> tuple[float, float]:
+    """Checkpoints that the worker has made since it started, and events that it has scored."""
+    _, metrics = await worker.get("/metrics")
+    (checkpoints,) = re.findall(r"^behaviour_checkpoints_total (\S+)$", metrics, re.MULTILINE)
+    scored = re.findall(r'^behaviour_events_total{outcome="scored",.*} (\S+)$', metrics, re.MULTILINE)
+    return float(checkpoints), sum(map(float, scored))
+
+
+async def until_it_scores(worker: Worker) -> None:
+    """Wait until the worker has scored something that it has not committed."""
+    before = now = await _progress(worker)
+    while now[0] != before[0] or now[1] == before[1]:
+        before = now
+        await asyncio.sleep(0.1)
+        now = await _progress(worker)
 
 
 def sources(records: Sequence[Any]) -> Counter[str]:

@@ -106,6 +106,7 @@ def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         transport.FrameSchema,
         transport.FrameConsumerThread,
         transport.FrameConsumer,
+        transport.NoTables,
         WorkerApp,
         _Worker,
     ],

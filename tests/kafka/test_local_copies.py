@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -138,7 +139,7 @@ async def test_progress_is_told_from_all_to_nothing(
     assert not copies.restoring.active
     begin, end = [record.message for record in caplog.records]
     assert begin == "restoring partitions [1, 2]: 12,016 records of the changelog to read"
-    assert end.startswith("restored 12,013 rows in ")
+    assert end.startswith("restored 12,013 rows of partitions [1, 2] in ")
 
 
 async def test_a_restart_reads_nothing_that_the_disk_has(
@@ -236,6 +237,29 @@ async def test_a_restore_that_is_interrupted_by_a_rebalance_goes_on_from_where_i
     assert copies.rows(1) == checkpoints[-1]
     assert copies.progress[-1] == {1: 0}
     assert 0 < copies.restoring.rows < 5 * 3_001
+
+
+async def test_a_broker_that_is_away_is_waited_for_and_that_is_said(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies = Copies(msgspec.structs.replace(settings, bootstrap_servers="127.0.0.1:1"))
+    await copies.copies.take({1}, set())
+    await _until(lambda: "restoring: the broker does not answer, or refuses (KafkaConnectionError" in caplog.text)
+    await copies.copies.release()
+    assert not copies.restored and not copies.failed
+    copies.store.close()
+
+
+async def test_what_went_elsewhere_long_ago_is_deleted(
+    settings: Settings, copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await copies.restore(0, 1)
+    await copies.restore(0)
+    await copies.copies.tidy()
+    assert (settings.data_dir / "users-1.rocksdb").exists()
+    monkeypatch.setattr(copies.store, "take_left", lambda take=copies.store.take_left: take(0.0))
+    await copies.copies.tidy()
+    assert [path.name for path in settings.data_dir.glob("users-*")] == ["users-0.rocksdb"]
 
 
 async def test_a_standby_has_what_its_owner_writes_and_takes_over_with_nothing_to_read(

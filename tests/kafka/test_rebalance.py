@@ -22,6 +22,7 @@ from tests.kafka.moving import (
     repeated,
     sent,
     sources,
+    until_it_scores,
     until_scoring,
     until_shared,
 )
@@ -96,7 +97,7 @@ async def test_exactly_once_moves_and_a_kill_repeat_nothing(
             await asyncio.sleep(GOES_ON_SECS)
             with running(second, tmp_path / "second.log") as killed:
                 await until_shared(stays, killed)
-                await asyncio.sleep(GOES_ON_SECS)
+                await until_it_scores(killed)
                 killed.kill()
                 await until_scoring(stays, 4)
             await asyncio.sleep(GOES_ON_SECS)

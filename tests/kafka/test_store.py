@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import SettingsError, StateError
-from stream.kafka.store import _AS_OF_KEY, RowStore
+from stream.kafka.store import RowStore
 from stream.merge import Position
 from stream.rows import PARTITION_KEY, PartitionRow
 
@@ -74,7 +74,7 @@ def test_a_partition_has_a_row_of_its_own(store: RowStore) -> None:
     store.write(0, [(PARTITION_KEY, row.to_bytes())], 3)
     assert store.partition_row(0) == row
     store.write(0, [(PARTITION_KEY, b"rubbish")], 4)
-    with pytest.raises(StateError, match="row of a partition"):
+    with pytest.raises(StateError, match=r"^partition 0: row of a partition: "):
         store.partition_row(0)
 
 
@@ -223,6 +223,68 @@ def test_owning_again_keeps_what_is_open_and_lets_go_of_the_rest(store: RowStore
     other.close()
 
 
+def test_a_copy_of_a_partition_that_went_elsewhere_is_kept_for_a_while_and_then_taken_away(
+    store: RowStore, tmp_path: Path
+) -> None:
+    store.own([0, 1, 2])
+    for partition in (0, 1, 2):
+        store.write(partition, [(b"a", b"row")], 5)
+    store.own([0, 1])
+    store.own([0])
+    assert store.take_left() == []
+    store.own([0, 2])  # it has come back
+    gone = store.take_left(secs=0)
+    assert [path.name.split("-")[1] for path in gone] == ["1.rocksdb"]
+    assert sorted(path.name for path in (tmp_path / "state").glob("*.rocksdb")) == [
+        "users-0.rocksdb",
+        "users-2.rocksdb",
+    ]
+    assert [store.changelog_offset(p) for p in (0, 2)] == [5, 5]
+    assert store.take_left() == gone  # until they are deleted
+    shutil.rmtree(gone[0])
+    store.own([1])
+    assert store.changelog_offset(1) is None
+    assert len(store.take_left(secs=0)) == 2
+
+
+def test_a_copy_that_was_left_by_a_former_process_is_taken_away_too(tmp_path: Path) -> None:
+    former = RowStore(tmp_path)
+    former.own([3])
+    former.close()
+    store = RowStore(tmp_path)
+    assert store.take_left(secs=0) == []
+    store.own([])
+    assert [path.name.split("-")[1] for path in store.take_left(secs=0)] == ["3.rocksdb"]
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(11, True), (13, False)])
+def test_a_copy_so_old_that_its_changelog_may_have_forgotten_what_was_deleted_is_made_anew(
+    store: RowStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, hours: int, kept: bool
+) -> None:
+    store.own([0])
+    store.write(0, [(b"a", b"row")], 5)
+    store.close()
+    path = tmp_path / "state" / "users-0.rocksdb"
+    then = time.time() - hours * 3600
+    for file in (*path.iterdir(), path):
+        os.utime(file, (then, then))
+    store.own([0])
+    assert (store.changelog_offset(0), store.fetch(0, [b"a"])) == ((5, [b"row"]) if kept else (None, [None]))
+    assert ("13 h old; it is made anew" in caplog.text) is not kept
+
+
+def test_a_copy_is_as_old_as_its_last_use_not_as_its_last_write(store: RowStore, tmp_path: Path) -> None:
+    store.own([0])
+    store.write(0, [(b"a", b"row")], 5)
+    store._open[0].flush()
+    then = time.time() - 13 * 3600
+    for file in (tmp_path / "state" / "users-0.rocksdb").iterdir():
+        os.utime(file, (then, then))
+    store.close()
+    store.own([0])
+    assert store.changelog_offset(0) == 5
+
+
 def test_a_second_handle_on_the_same_folder_is_refused(store: RowStore, tmp_path: Path) -> None:
     store.own([0])
     store.write(0, [(b"a", b"1")], 1)
@@ -236,9 +298,10 @@ def test_a_second_handle_on_the_same_folder_is_refused(store: RowStore, tmp_path
 
 _OWN = """
 import sys
+import time
 from pathlib import Path
 from stream.errors import SettingsError
-from stream.kafka.store import _AS_OF_KEY, RowStore
+from stream.kafka.store import RowStore
 try:
     RowStore(Path(sys.argv[1])).own([0])
 except SettingsError as error:
@@ -268,83 +331,6 @@ def test_a_folder_that_cannot_be_made_is_a_settings_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SettingsError, match=r"cannot be made \(.*\); set --data-dir"):
         RowStore(tmp_path / "file").own([0])
-
-
-HOUR_MS = 3_600_000
-
-
-def _reopened(folder: Path) -> int | None:
-    """The changelog offset that the copy has when another process opens it."""
-    store = RowStore(folder)
-    store.own([0])
-    try:
-        return store.changelog_offset(0)
-    finally:
-        store.close()
-
-
-@pytest.mark.parametrize(("hours_behind", "kept"), [(0, True), (22, True), (24, False), (1000, False)])
-def test_a_copy_that_is_further_behind_than_deletions_are_kept_is_made_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, hours_behind: int, kept: bool
-) -> None:
-    begun_ms = time.time_ns() // 1_000_000
-    now_ms = begun_ms - 100 * HOUR_MS  # when its reading began
-    monkeypatch.setattr("stream.kafka.store._now_ms", lambda: now_ms)
-    store = RowStore(tmp_path)
-    store.own([0])
-    store.write(0, [(b"a", b"1")], 5, begun_ms - 2000 * HOUR_MS)
-    store.write(0, [(b"a", b"2")], 6, begun_ms)  # the time of the last record that it has
-    store.write(0, [(b"b", b"2")], 7)
-    store.close()
-    now_ms = begun_ms + hours_behind * HOUR_MS
-    assert _reopened(tmp_path) == (7 if kept else None)
-    assert [record.levelname for record in caplog.records] == ([] if kept else ["WARNING"])
-
-
-def test_a_copy_that_is_still_being_made_is_as_of_when_that_began(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it has read was there then, so that its deletion is kept for a day after that."""
-    now_ms = time.time_ns() // 1_000_000
-    monkeypatch.setattr("stream.kafka.store._now_ms", lambda: now_ms)
-    store = RowStore(tmp_path)
-    store.own([0])
-    store.write(0, [(b"a", b"1")], 5, now_ms - 2000 * HOUR_MS)
-    store.write(0, [(b"a", b"2")], 6, now_ms - 1000 * HOUR_MS)
-    store.close()
-    now_ms += 22 * HOUR_MS
-    assert _reopened(tmp_path) == 6
-    now_ms += 2 * HOUR_MS
-    assert _reopened(tmp_path) is None
-
-
-def test_a_copy_of_a_version_that_did_not_know_how_old_it_is_is_made_anew(tmp_path: Path) -> None:
-    store = RowStore(tmp_path)
-    store.own([0])
-    store.write(0, [(b"a", b"1")], 5)
-    store._open[0].delete(_AS_OF_KEY)
-    store.close()
-    assert _reopened(tmp_path) is None
-
-
-def test_copies_of_what_others_have_had_for_a_day_are_removed(tmp_path: Path) -> None:
-    store = RowStore(tmp_path)
-    store.own([0, 1, 2])
-    for partition in (0, 1, 2):
-        store.write(partition, [(b"a", b"1")], 5)
-    store.own([0])
-    _grow_old(tmp_path / "users-0.rocksdb", hours=30)
-    _grow_old(tmp_path / "users-1.rocksdb", hours=30)
-    store.remove_left_behind()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["users-0.rocksdb", "users-2.rocksdb"]
-    assert store.fetch(0, [b"a"]) == [b"1"]
-    store.close()
-
-
-def _grow_old(folder: Path, *, hours: int) -> None:
-    then = time.time() - hours * 3600
-    for file in folder.iterdir():
-        os.utime(file, (then, then))
 
 
 def test_what_was_deleted_leaves_the_files_within_a_day_without_being_compacted(
@@ -474,6 +460,7 @@ def test_damage_found_on_reading_is_a_state_error_and_gone_after_a_restart(fille
 
 _WRITE_UNTIL_KILLED = """
 import sys
+import time
 from pathlib import Path
 from stream.kafka import store
 store._WRITE_BUFFER_BYTES = 1 << 20

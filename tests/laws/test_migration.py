@@ -73,6 +73,17 @@ def test_bytes_that_are_no_row_of_format_1_are_refused(damaged: bytes) -> None:
         rows.unpack([damaged], SIZES)
 
 
+def test_a_row_that_cannot_be_read_is_named_with_its_partition_and_user() -> None:
+    def fetch(partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [{b"new": None, b"bad": ROW_OF_FORMAT_1[:-1]}.get(key, ROW_OF_FORMAT_1) for key in keys]
+
+    _, table = pipeline(fetch_rows=fetch)
+    keys = np.array([b"new", b"good", b"bad", b"good too"], object)
+    with pytest.raises(StateError) as refused:
+        table.slots(np.full(4, 3, np.int32), keys)
+    assert str(refused.value) == "partition 3, key b'bad': row: its header says 171 bytes, but it has 170"
+
+
 _RAW_EVENT_1 = np.dtype(
     [
         ("time_ms", "<i8"),

@@ -11,12 +11,11 @@ import pytest
 from stream import sequences
 from stream.errors import SettingsError
 from stream.events import ACTIONS
-from stream.rows import SEQUENCE_EVENTS
 from stream.shop_event import ShopEvent
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import labels
-from stream.training.gathering import Where, gather, told
+from stream.training.gathering import SEQUENCE_EVENTS, Where, gather, told
 from stream.training.runs import COLUMNS, Runs
 from stream.training.sources import EventsShop, simulated
 from tests.training.shops import DAY_MS, HOUR_MS, SMALL, START_MS, gathered, happened, shop_event

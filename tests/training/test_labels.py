@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stream.events import ACTIONS
-from stream.rows import SEQUENCE_EVENTS
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import labels
+from stream.training.gathering import SEQUENCE_EVENTS
 from stream.training.labels import Labels, SessionLabels
 from stream.training.runs import Runs
 from tests.training.shops import DAY_MS, HOUR_MS, MINUTE_MS, SMALL, START_MS, gathered, happened, runs_of, shop_event
