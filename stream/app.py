@@ -14,7 +14,7 @@ from stream import model_file
 from stream.assembly import assemble
 from stream.errors import StateError
 from stream.intake import Intake
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, sources, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.outlets import AtOnce, InTransactions
@@ -41,7 +41,7 @@ class WorkerApp(FrameApp):
     committer: ScoringLoop
     copies: LocalCopies
     restoring: Restoring
-    metrics: Metrics
+    broker_answers: Callable[[], bool] = staticmethod(lambda: True)
     read_topics: tuple[str, ...]
 
     async def before_revocation(self) -> None:
@@ -74,8 +74,9 @@ class WorkerApp(FrameApp):
 
     async def on_stop(self) -> None:
         """Commit what is applied, then let go of everything."""
+        await self.copies.close()
         try:
-            await self.before_revocation()
+            await self.committer.quiesce()
             await self.committer.checkpoint()
         except Exception as error:  # raised from here, it would leave Faust's threads running
             self.log.warning("stopping without a last checkpoint: %s", error)
@@ -83,7 +84,7 @@ class WorkerApp(FrameApp):
         await self.committer.close()
 
 
-def build_app(settings: Settings) -> WorkerApp:
+def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     """A worker, ready to be run by `faust.Worker`. Raises SettingsError where it must not start."""
     faust_contract.check()
     transport.register()
@@ -102,7 +103,7 @@ def build_app(settings: Settings) -> WorkerApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=None,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",
         stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -117,7 +118,6 @@ def build_app(settings: Settings) -> WorkerApp:
     app.fetch_min_bytes = settings.fetch_min_bytes
     app.read_topics, app.changelog_topic = settings.read_topics, settings.changelog_topic
     app.restoring = Restoring()
-    app.metrics = metrics = Metrics(settings.source_topics)
     metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
 
     def fail(error: BaseException) -> None:
@@ -138,6 +138,7 @@ def build_app(settings: Settings) -> WorkerApp:
         metrics=metrics,
         horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
+        look=lambda partitions: sources.look(settings, partitions),
         fail=fail,
     )
 
@@ -146,6 +147,7 @@ def build_app(settings: Settings) -> WorkerApp:
 
     def restoring() -> None:  # the tasks below begin after the first restore only
         loop.restoring()
+        cast(FrameConsumer, app.consumer).still_here()
         show_restore()
 
     app.copies = LocalCopies(
@@ -179,7 +181,7 @@ def build_app(settings: Settings) -> WorkerApp:
     @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
         while not app.should_stop:
-            loop.observe()
+            loop.observe(broker_answers=app.broker_answers())
             show_restore()
             await app.copies.tidy()
             await asyncio.sleep(_OBSERVE_SECS)

@@ -51,7 +51,7 @@ class _Sections(click.Group):
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Each command has --help with examples. Exit codes: 1 doctor, parity or erase found an error, 2 wrong "
-    "settings, 3 no broker, 4 state, 130 ctrl-C.",
+    "settings, 3 no broker, 4 state, 5 what should have passed did not, 6 a worker hung, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

@@ -7,7 +7,6 @@ the broker, scoring goes on. All of this is on the event loop, but for `_prepare
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +25,10 @@ from stream.kafka.publisher import Publisher
 from stream.liveness import Liveness
 from stream.merge import Position, Source
 from stream.metrics import Metrics
-from stream.rows import PARTITION_KEY, PartitionRow
+from stream.rows import PARTITION_KEY, PartitionRow, SourceTopic
 from stream.settings import Settings
 from stream.stages import on_thread
+from stream.standing import Standing
 from stream.table import Table
 
 # Between two looks at what is due: what is owned may change meanwhile, and what is overdue may have to wait.
@@ -75,8 +75,10 @@ class Committing:
         self._one_at_a_time = asyncio.Lock()  # a checkpoint or a change of ownership
         self._interval_secs = settings.checkpoint_interval_ms / 1000.0
         self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
-        self._committed: dict[Source, Position] = {}
+        self._topics: dict[Source, SourceTopic] = {}
+        self._committed: dict[Source, tuple[Position, SourceTopic]] = {}
         self.partitions: set[int] = set()
+        self._owned_any = False  # since the start, if perhaps nothing
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
@@ -87,8 +89,9 @@ class Committing:
     async def own(self, partitions: set[int]) -> None:
         """Take these partitions on, and fence their former owners. Only while paused."""
         self._committed.clear()
+        self._topics.clear()
         self._due_at.clear()
-        self.partitions = partitions
+        self.partitions, self._owned_any = partitions, True
         self._expiry.clear()
         await self._checkpointer.own(partitions)
         await self._publisher.start()
@@ -98,13 +101,30 @@ class Committing:
         self.partitions = set()
         self._due_at.clear()
 
-    def begin(self, positions: Mapping[Source, Position]) -> None:
-        """The owned partitions are restored, up to these positions: their intervals begin."""
-        self._committed |= positions
+    def begin(self, standings: Mapping[Source, Standing]) -> None:
+        """The owned partitions are restored, and go on from there: their intervals begin."""
+        self._topics |= {source: at.topic for source, at in standings.items()}
+        self._committed |= {source: at.committed for source, at in standings.items()}
         now = time.monotonic()
         # Their turns are spread over the interval, so that the load is even.
         gap_secs = self._interval_secs / max(1, len(self.partitions))
         self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(self.partitions), 1)}
+
+    # -- for the watch, from its thread --------------------------------------------------------------------------------
+
+    def moved_at(self) -> float:
+        """When something was last committed or restored."""
+        return self._liveness.moved_at
+
+    def topic_ids(self) -> dict[str, str]:
+        """By name, the ids of the source topics that are being read."""
+        return {self._settings.source_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
+
+    def stands(self) -> dict[TopicPartition, int] | None:
+        """The committed offset of each owned source partition; None before the first assignment."""
+        topics, committed = self._settings.source_topics, self._committed.copy()
+        at = {TopicPartition(topics[source], p): position.offset for (source, p), (position, _) in committed.items()}
+        return at if self._owned_any else None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +140,7 @@ class Committing:
 
     def secs_until_due(self) -> float:
         """How long to wait before the next `checkpoint_due`."""
-        due_at = min(self._due_at.values(), default=math.inf)
+        due_at = min(self._due_at.values(), default=inf)
         return min(max(due_at - time.monotonic(), _LEAST_SECS), _MOST_SECS)
 
     async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
@@ -145,7 +165,7 @@ class Committing:
                     raise
                 self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
-                    self._liveness.progress()
+                    self._liveness.committed()
                     self._metrics.checkpoints.inc()
                     self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
                     committed |= offsets
@@ -162,11 +182,12 @@ class Committing:
                 return {}
             outputs = self._publisher.cut(partition)
         topics = self._settings.read_topics
-        offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
+        offsets = {TopicPartition(topics[s], partition): at.offset for s, at in positions.items() if at.offset}
         await self._checkpointer.commit(partition, outputs, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
         self._erasing.committed(partition)
-        self._committed |= {(source, partition): at for source, at in positions.items()}
+        for source, at in positions.items():
+            self._committed[source, partition] = (at, self._topics[source, partition])
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
     def _prepare(self, partition: int, passed: Mapping[int, int]) -> tuple[PreparedRows | None, dict[int, Position]]:
@@ -174,12 +195,13 @@ class Committing:
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
         self._erasing.grant(partition, positions, passed)
         positions |= {source: at for (source, p), at in self._erasing.positions().items() if p == partition}
-        moved = any(self._committed.get((source, partition)) != at for source, at in positions.items())
+        topics = {source: self._topics[source, partition] for source in positions}
+        moved = any(self._committed[s, partition] != (at, topics[s]) for s, at in positions.items())
         if moved:
             self._metrics.users_expired.labels("deleted").inc(self._expiry.delete(partition, positions))
         changed = self._table.take_changed(partition)
         if not moved and not len(changed):
             return None, positions
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
+        rows = [(PARTITION_KEY, PartitionRow(positions=positions, topics=topics).to_bytes()), *changed.to_bytes()]
         self._metrics.rows_flushed.inc(len(rows))
         return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions

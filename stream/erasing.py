@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from stream import rows as row_format
-from stream.erasures import ERASURES, Erasures
-from stream.events import Reject
+from stream.erasures import Erasures
+from stream.events import SOURCES, Reject
 from stream.intake import Intake
+from stream.kafka import faults
 from stream.kafka.store import RowStore
 from stream.merge import Position, Source
 from stream.metrics import Metrics
@@ -81,7 +81,7 @@ class Erasing:
             while self._arrived:
                 arrived, self._arrived = self._arrived, []
                 deadline = time.monotonic() + self._settings.merge_hold_max_ms / 1000.0
-                places = [(source, p) for p in {p for p, _ in arrived} for source in range(ERASURES + 1)]
+                places = [(source, p) for p in {p for p, _ in arrived} for source in SOURCES]
                 found = await asyncio.gather(*(self._end(source, p, deadline) for source, p in places))
                 ends = {place: end for place, end in zip(places, found, strict=True) if end is not None}
                 for partition, records in arrived:
@@ -92,12 +92,12 @@ class Erasing:
             self._fail(error)
 
     async def _end(self, source: int, partition: int, deadline: float) -> int | None:
-        tp = TP(self._settings.read_topics[source], partition)
+        tp = TP(self._settings.source_topics[source], partition)
         while True:
             try:
                 async with asyncio.timeout(_ASK_TIMEOUT_SECS):
                     return await self._reach().end(tp)
-            except (KafkaError, TimeoutError) as error:
+            except faults.KAFKA_FAULTS as error:
                 if time.monotonic() > deadline:
                     logger.warning("%s[%d]: cannot tell where it ends: %r", *tp, error)
                     return None
@@ -167,8 +167,8 @@ class Erasing:
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
-    def start(self, partition: int, position: Position | None) -> None:
-        """Own a partition, whose requests before this position were granted."""
+    def start(self, partition: int, position: Position) -> None:
+        """Own a partition, whose first request is at this position."""
         self._erasures.start(partition, position)
 
     async def settled(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -40,6 +40,14 @@ class _Arrived(NamedTuple):
     ends: Mapping[int, int]
     until_ms: int
 
+    def look_at(self, record: Record) -> Request | Reject:
+        refusal, key = _refusal(record), record.key
+        if refusal is None and key is not None:
+            return Request(record.offset, key, self.ends, self.until_ms)
+        assert refusal is not None  # of a record without a key
+        where = (ERASURES, self.partition, record.offset, record.timestamp)
+        return Reject(*where, "erasure", *refusal, key, record.value)
+
 
 class _Refusal(NamedTuple):
     reason: Reason
@@ -65,10 +73,9 @@ class Erasures:
         """How many wait. May be asked from another thread."""
         return sum(map(len, list(self._waiting.values())))
 
-    def start(self, partition: int, position: Position | None) -> None:
-        """Own a partition; requests before the position were granted, by whomever."""
-        if position is not None:
-            self._next[partition] = position.offset
+    def start(self, partition: int, position: Position) -> None:
+        """Own a partition, whose first request is at this position."""
+        self._next[partition] = position.offset
 
     def clear(self) -> None:
         """Own nothing; what was not granted comes again from the committed offsets."""
@@ -77,7 +84,7 @@ class Erasures:
         self._next.clear()
 
     def put(self, partition: int, records: Sequence[Record], ends: Mapping[int, int], until_ms: int) -> None:
-        """Take over records, in offset order; `ends` of the sources, and of the topic itself under ERASURES."""
+        """Take over records, in offset order; `ends` of the sources, as far as they are known."""
         self._arrived.append(_Arrived(partition, records, ends, until_ms))
 
     def absorb(self) -> list[Reject]:
@@ -87,7 +94,7 @@ class Erasures:
         """
         for _ in range(len(self._arrived)):
             arrived = self._arrived.popleft()
-            self._waiting[arrived.partition] += self._look_at(arrived)
+            self._waiting[arrived.partition] += map(arrived.look_at, arrived.records)
             self._next[arrived.partition] = arrived.records[-1].offset + 1
         rejects: list[Reject] = []
         for waiting in self._waiting.values():
@@ -123,25 +130,6 @@ class Erasures:
         """The first record of each partition that is neither granted nor refused."""
         first = {p: waiting[0].offset for p, waiting in self._waiting.items() if waiting}
         return {(ERASURES, p): Position(first.get(p, after)) for p, after in self._next.items()}
-
-    def _look_at(self, arrived: _Arrived) -> Iterator[Request | Reject]:
-        partition, records, ends, until_ms = arrived
-        # Requests before this were granted, and come again where the group's offsets are lost. A topic that ends before
-        # it is a new one.
-        granted = self._next.get(partition, 0)
-        if ends.get(ERASURES, granted) < granted:
-            granted = 0
-        of_sources = {source: ends[source] for source in SOURCES if source in ends}
-        for record in records:
-            if record.offset < granted:
-                continue
-            if refusal := _refusal(record):
-                yield Reject(
-                    ERASURES, partition, record.offset, record.timestamp, "erasure", *refusal, record.key, record.value
-                )
-            else:
-                assert record.key is not None  # or it would have been refused
-                yield Request(record.offset, record.key, of_sources, until_ms)
 
 
 def _refusal(record: Record) -> _Refusal | None:

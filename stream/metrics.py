@@ -148,8 +148,18 @@ class Metrics:
             "behaviour_standby_lag_records", "records of the changelog that a standby copy has not yet", ["partition"],
             registry=registry,
         )  # fmt: skip
+        self.lost = Counter(
+            "behaviour_lost_records", "records of a source that were deleted before they were read", ["topic"],
+            registry=registry,
+        )  # fmt: skip
+        self.broker_answers = Gauge("behaviour_broker_answers", "1: the broker answers, 0: not", registry=registry)
+        self.begun_anew = Counter(
+            "behaviour_begun_anew", "times this process dropped what was not committed and began anew",
+            registry=registry,
+        )  # fmt: skip
         self.model = Info("behaviour_model", "the model that scores", registry=registry)
         for topic in topics:
+            self.lost.labels(topic)
             for outcome in ("scored", "rejected"):
                 self.events.labels(topic, outcome)
         for outcome in ("begun_anew", "deleted"):

@@ -138,7 +138,7 @@ def may_come_again(
     not go: nobody would know then that it was applied.
     """
     ends = [positions[source].offset if source in positions else 0 for source in SOURCES]
-    counts = headers["generations"] == generations  # offsets of a former topic of the name are no places in this one
+    counts = headers["generations"] >= generations  # offsets of a former topic of the name are no places in this one
     return np.asarray((counts & (headers["offsets"] >= np.array(ends))).any(axis=1))
 
 
@@ -213,17 +213,26 @@ def _fitted(row: np.void, blank: np.void) -> np.void:
 
 # No user has this key: 0xff is in no UTF-8 text.
 PARTITION_KEY = b"\xffpartition"
-PARTITION_FORMAT = 1
+PARTITION_FORMAT = 2
+
+
+class SourceTopic(msgspec.Struct, frozen=True):
+    """Which topic of its name a source was: the id that the broker gave it, and how many there were before."""
+
+    id: str  # empty where the broker tells none
+    generation: int = 0
 
 
 class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a partition must know beside its users, written in the same transaction as they and the offsets.
 
-    A restart that forgot the running maximum of event time would merge what follows in another order.
+    A restart that forgot the running maximum of event time would merge what follows in another order. Format 1 did not
+    know its topics.
     """
 
     format: int = PARTITION_FORMAT
     positions: Mapping[int, Position]  # of each source that was read, and of the erasures (`erasures.ERASURES`)
+    topics: Mapping[int, SourceTopic] = {}  # by source
 
     def to_bytes(self) -> bytes:
         return msgspec.json.encode(self)
@@ -235,9 +244,10 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
             row = msgspec.json.decode(value, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(f"row of a partition: {error}") from None
-        if row.format != PARTITION_FORMAT:
+        if row.format not in (1, PARTITION_FORMAT):
             raise StateError(
-                f"row of a partition: expected format {PARTITION_FORMAT}, got {row.format}; a newer version wrote it"
+                f"row of a partition: expected format {PARTITION_FORMAT} or older, got {row.format}; a newer version "
+                "wrote it"
             )
         return row
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -26,13 +26,14 @@ from stream.committing import Committing, Failure
 from stream.erasing import Erasing
 from stream.erasures import ERASURES
 from stream.errors import FencedError, StateError
-from stream.events import Frame
+from stream.events import SOURCES, Frame
 from stream.expiry import Expiry
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
+from stream.kafka.watch import Watched
 from stream.liveness import Liveness
 from stream.merge import Source
 from stream.metrics import Metrics
@@ -41,6 +42,7 @@ from stream.publishing import Publishing, Step
 from stream.reject_queue import RejectQueue
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
+from stream.standing import SourceNow, Standing, stand
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +77,17 @@ class ScoringLoop:
         metrics: Metrics,
         horizons: tuple[str, ...],
         reach: Callable[[], Reach],
+        look: Callable[[Iterable[int]], Awaitable[Mapping[Source, SourceNow]]],
         fail: Callable[[BaseException], None],
     ) -> None:
+        """`look` tells what the sources of some partitions are now."""
         self._settings, self._metrics = settings, metrics
         self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._rejects = RejectQueue()
-        self._reach, self._fail = reach, fail
+        self._encoder = core.encoder
+        self._starts: Mapping[TP, int] = {}
+        self._reach, self._look, self._fail = reach, look, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
@@ -247,6 +253,7 @@ class ScoringLoop:
             self._rejects.clear()
             self._erasing.clear()
             self._table.clear()
+            self._starts = {}
             await self._committing.own(partitions)
 
     async def recovered(self, partitions: set[int]) -> None:
@@ -254,13 +261,11 @@ class ScoringLoop:
         owned = self._committing.partitions
         if partitions != owned:
             raise StateError(f"recovery: expected partitions {sorted(owned)}, got {sorted(partitions)}")
+        now = await self._look(partitions)
         async with self._turn:
-            for partition in partitions:
-                row = self._store.partition_row(partition)
-                positions = dict(row.positions) if row else {}
-                self._intake.start(partition, positions)
-                self._erasing.start(partition, positions.get(ERASURES))
-            self._committing.begin(self._intake.positions() | self._erasing.positions())
+            rows = {partition: self._store.partition_row(partition) for partition in partitions}
+            standings = {(source, p): stand(rows[p], source, seen) for (source, p), seen in now.items()}
+            self._take_up(partitions, standings)
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -273,6 +278,28 @@ class ScoringLoop:
         self._open = self._assigned = False
         self._committing.disown()
         self._reach().rejoin()
+
+    def _take_up(self, partitions: set[int], standings: Mapping[Source, Standing]) -> None:
+        for (source, partition), at in standings.items():
+            if at.said:
+                logger.error("%s[%d] %s", self._topic(source), partition, at.said)
+                self._metrics.lost.labels(self._topic(source)).inc(at.lost)
+            if at.doubted:
+                logger.warning("%s[%d] %s", self._topic(source), partition, at.doubted)
+        for partition in partitions:
+            of_it = [standings[source, partition] for source in SOURCES]
+            generations = [at.topic.generation for at in of_it]
+            erasures = standings[ERASURES, partition]
+            self._intake.start(partition, {source: of_it[source].position for source in SOURCES})
+            self._erasing.start(partition, erasures.position)
+            self._table.own(partition, generations)
+            self._encoder.own(partition, [*generations, erasures.topic.generation])
+        self._committing.begin(standings)
+        self._starts = {TP(self._topic(s), p): at.position.offset for (s, p), at in standings.items()}
+
+    def starts(self) -> Mapping[TP, int]:
+        """From where each owned partition of what is read is to be read; nothing before its rows are here."""
+        return self._starts
 
     def restoring(self) -> None:
         """Rows are being restored: that is progress too."""
@@ -294,19 +321,30 @@ class ScoringLoop:
 
     # -- what is seen from outside -------------------------------------------------------------------------------------
 
-    def observe(self) -> None:
-        """Set the gauges; called about once a second."""
+    @property
+    def watched(self) -> Watched:
+        """What the watch over the broker asks and says."""
+        return self._committing
+
+    @property
+    def fruitful(self) -> bool:
+        """Whether anything was committed. May be asked from another thread."""
+        return self._liveness.commits > 0
+
+    def observe(self, *, broker_answers: bool = True) -> None:
+        """Set the gauges; called about once a second. Without a broker, nobody knows the lag."""
         waiting = self._waiting()
         lag: dict[tuple[str, int], int] = {}
         for tp, behind in self._reach().lag().items():
             if tp.topic in self._source_of:
                 lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
-        self._metrics.show_lag(lag)
+        self._metrics.show_lag(lag if broker_answers else {})
         self._erasing.observe()
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._committing.partitions))
         assigned_nothing = self._assigned and not self._committing.partitions
-        self._liveness.observe(sum(lag.values()), able=self._open or assigned_nothing)
+        known = sum(lag.values()) if broker_answers else None
+        self._liveness.observe(known, able=self._open or assigned_nothing)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether it gets on, and by what that is told. Called from the metrics thread."""
@@ -329,4 +367,4 @@ class ScoringLoop:
         return self._decoder.waiting + self._intake.queued() + self._intake.deferred + self._rejects.waiting
 
     def _topic(self, source: int) -> str:
-        return self._settings.source_topics[source]
+        return self._settings.read_topics[source]

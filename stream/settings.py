@@ -128,6 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health_stall_secs: Annotated[
         int, Meta(ge=1, le=86_400, description="lag without a commit for this long is unhealthy")
     ] = 60
+    watchdog_secs: Annotated[
+        int,
+        Meta(ge=0, le=86_400, description="the same, though the broker answers, ends the worker (code 6); 0: never"),
+    ] = 300
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is logged")] = "info"
 
     @property
@@ -250,4 +254,9 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             f"--memory-max-users={settings.memory_max_users}: at least --batch-max-events="
             f"{settings.batch_max_events}, which may be of as many users"
+        )
+    if 0 < settings.watchdog_secs * 1000 <= settings.merge_hold_max_ms:
+        yield SettingsError(
+            f"--watchdog-secs={settings.watchdog_secs}: expected 0, or more than --merge-hold-max-ms="
+            f"{settings.merge_hold_max_ms}: so long a topic that cannot be read may hold back the others"
         )

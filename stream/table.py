@@ -110,7 +110,7 @@ class Table:
             return np.zeros(len(slots), np.bool_)
         held = (offset <= self._rows["offsets"][slots, source]) & (slots != NO_ROOM)
         if self._generations:
-            held &= self._rows["generations"][slots, source] == self._generation(slots, source)
+            held &= self._rows["generations"][slots, source] >= self._generation(slots, source)
         return np.asarray(held)
 
     def holds_event(self, slots: Ints, event_hash: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -33,14 +33,14 @@ _ROLES = ("clicks", "searches", "purchases")
 class Worker:
     """A worker process of these settings; its log is beside its state."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, program: str = _RUN) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)}
         environment |= {ENV_PREFIX + name.upper(): str(value) for name, value in in_force(settings).items()}
         self.log = log
         self._out = log.open("ab")
         self._started_at = log.stat().st_size
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN], env=environment, stderr=self._out, stdout=self._out
+            [sys.executable, "-c", program], env=environment, stderr=self._out, stdout=self._out
         )
 
     def said(self) -> str:
@@ -60,7 +60,8 @@ class Worker:
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of a request to its metrics server."""
-        port = (await self.wait_for(r"metrics on http://\S+?:(\d+)/")).group(1)
+        await self.wait_for(r"metrics on http://\S+?:(\d+)/")
+        port = re.findall(r"metrics on http://\S+?:(\d+)/", self.said())[-1]  # since it has last begun anew
 
         def fetch() -> tuple[int, str]:
             try:
@@ -87,8 +88,8 @@ class Worker:
 
 
 @contextmanager
-def running(settings: Settings, log: Path) -> Iterator[Worker]:
-    worker = Worker(settings, log)
+def running(settings: Settings, log: Path, program: str = _RUN) -> Iterator[Worker]:
+    worker = Worker(settings, log, program)
     try:
         yield worker
     finally:

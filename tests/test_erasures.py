@@ -115,27 +115,6 @@ def test_a_source_that_cannot_be_read_is_waited_for_no_longer_than_the_limit(
     assert "somebody" not in record.message
 
 
-def test_what_was_granted_is_not_granted_again_when_the_groups_offsets_are_lost() -> None:
-    erasures = Erasures()
-    erasures.start(0, Position(3))
-    erasures.start(1, None)
-    assert erasures.positions() == {(ERASURES, 0): Position(3)}
-    for partition in (0, 1):
-        erasures.put(partition, [_record(i) for i in range(5)], NOBODY_BEHIND | {ERASURES: 5}, 100)
-    erasures.absorb()
-    assert (_ready(erasures, {}), _ready(erasures, {}, partition=1)) == ([3, 4], [0, 1, 2, 3, 4])
-
-
-def test_a_topic_that_was_made_anew_begins_with_its_first_request() -> None:
-    erasures = Erasures()
-    erasures.start(0, Position(3))
-    erasures.put(0, [_record(0), _record(1)], NOBODY_BEHIND | {ERASURES: 2}, 100)
-    erasures.absorb()
-    assert _ready(erasures, {}) == [0, 1]
-    erasures.granted(0, 2)
-    assert erasures.positions()[ERASURES, 0] == Position(2)
-
-
 def test_after_a_change_of_owner_nothing_is_left() -> None:
     erasures = _taken(_record(0))
     erasures.put(0, [_record(1)], NOBODY_BEHIND, 0)

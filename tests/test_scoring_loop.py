@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,16 +15,19 @@ from stream import decode
 from stream.assembly import Core
 from stream.decode import TimeBounds
 from stream.encode import Encoder, Scored
+from stream.erasures import ERASURES
 from stream.errors import StateError
-from stream.events import EventBatch, Frame, Reject
+from stream.events import SOURCES, EventBatch, Frame, Reject
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
+from stream.merge import Source
 from stream.metrics import Metrics
 from stream.pipeline import Pipeline
 from stream.scoring_loop import ScoringLoop
 from stream.settings import load
+from stream.standing import SourceNow
 from tests.shop import BOUNDS, START_MS, click, pipeline
 
 CLICKS = TP("clicks", 0)
@@ -89,6 +92,19 @@ class _Checkpointer:
         self.offsets |= {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
 
+async def _look(partitions: Iterable[int]) -> dict[Source, SourceNow]:
+    """Sources that are whole."""
+    return {
+        (source, partition): SourceNow("id", 0, 1_000, None)
+        for source in (*SOURCES, ERASURES)
+        for partition in partitions
+    }
+
+
+def _encoder() -> Encoder:
+    return Encoder(topics=("clicks", "searches", "purchases"), model="m", model_hash="h", horizons=("30m",))
+
+
 class _Failing:
     """A pipeline that fails in the middle of a batch, once it is let go."""
 
@@ -109,13 +125,14 @@ def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) 
     loop = ScoringLoop(
         load(flags, environ={}),
         intake=Intake(hold_max_ms=60_000, steps=64),
-        core=Core(BOUNDS, table, cast(Pipeline, scoring or good), cast(Encoder, None)),
+        core=Core(BOUNDS, table, cast(Pipeline, scoring or good), _encoder()),
         publisher=cast(Publisher, publisher),
         checkpointer=cast(Checkpointer, checkpointer),
         store=store,
         metrics=Metrics(),
         horizons=("30m", "24h", "session"),
         reach=_Reach,
+        look=_look,
         fail=lambda error: None,
     )
     return loop, checkpointer

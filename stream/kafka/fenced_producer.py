@@ -15,7 +15,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from stream.errors import FencedError, StateError
+from stream.errors import FencedError
+from stream.kafka import faults
 from stream.kafka.batches import BATCH_BYTES
 from stream.settings import Settings
 
@@ -73,15 +74,16 @@ class FencedProducer:
     ) -> int:
         """Commit what is in the transaction with these rows and offsets, once `sent` is acknowledged.
 
-        -> the offset of the last row. Raises FencedError where the partition is no longer ours, StateError where it is
-        not known whether all that was committed.
+        -> the offset of the last row. Raises FencedError where the partition is no longer ours, PassingError where it
+        is not known whether all that was committed.
         """
         try:
             with self._told():
                 await asyncio.gather(*sent)
                 futures = [await self._send(topic, self._partition, batch) for batch in rows]
                 written = await asyncio.gather(*futures)
-                await self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
+                if offsets:  # aiokafka refuses none
+                    await self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
                 await self._producer.commit_transaction()
                 self._begun = False
         finally:
@@ -115,4 +117,4 @@ class FencedProducer:
             ended = sender.exception() if sender.done() and not sender.cancelled() else None
             if isinstance(ended or error, ProducerFenced):
                 raise FencedError(self._partition) from None
-            raise StateError(f"partition {self._partition}: its checkpoint failed ({ended or error!r})") from error
+            raise faults.told(ended or error, f"partition {self._partition}: its checkpoint failed") from error

@@ -53,11 +53,14 @@ class LocalCopies:
         self._on_restored, self._on_progress, self._fail = on_restored, on_progress, fail
         self._task: asyncio.Task[None] | None = None
         self._restored = asyncio.Event()
+        self._closed = False
         self.standby_lag: dict[int, int] = {}  # records by partition that is followed
 
     async def take(self, owned: set[int], standby: set[int]) -> None:
         """Restore these partitions, whose former owners are fenced, then follow those of others."""
         await self.release()
+        if self._closed:
+            return  # an assignment that came while the worker was told to stop
         self._store.own(owned | standby)
         self._task = asyncio.create_task(self._bring_up(owned, standby))
 
@@ -71,6 +74,11 @@ class LocalCopies:
         self._task = None
         self._restoring.end()
         self.standby_lag = {}
+
+    async def close(self) -> None:
+        """Leave the copies as they are, for good."""
+        self._closed = True
+        await self.release()
 
     async def tidy(self) -> None:
         """Delete what is left of partitions that went elsewhere long ago."""

@@ -29,10 +29,10 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
-    WriteOptions,
 )
 
-from stream.errors import SettingsError, StateError
+from stream.errors import PassingError, SettingsError, StateError
+from stream.kafka import disk
 from stream.rows import PARTITION_KEY, PartitionRow
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class RowStore:
                 db.put(_COMPACTED_KEY, b"")
                 db.flush()
             except Exception as error:
-                raise StateError(f"{self._path(partition)}: cannot be compacted ({error})") from None
+                raise PassingError(f"{self._path(partition)}: cannot be compacted ({error})") from None
         for log in self._path(partition).glob("LOG*"):  # it says what was compacted
             log.unlink(missing_ok=True)
 
@@ -148,14 +148,12 @@ class RowStore:
         return WriteBatch(raw_mode=True)
 
     def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
-        """Apply writes, then the changelog offset that they reach up to. StateError where the disk is full, say."""
-        db = self._db(partition)
-        try:
-            for write in writes:
-                db.write(write)
-            db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
-        except Exception as error:
-            raise StateError(f"{self._path(partition)}: cannot be written ({error})") from None
+        """Apply writes, then the changelog offset that they reach up to. PassingError where the disk is full."""
+        db, path = self._db(partition), self._path(partition)
+        reached = self.new_write()
+        reached.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        for write in (*writes, reached):
+            disk.write(db, path, write)
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Put rows (None: delete), then the changelog offset that they reach up to."""
@@ -190,7 +188,7 @@ class RowStore:
 
     def _close(self, partition: int) -> None:
         with self._closing:
-            self._open.pop(partition).close()
+            disk.close(self._open.pop(partition), self._path(partition))
 
     def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
         """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""
@@ -224,6 +222,8 @@ class RowStore:
                 shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
         except OSError as error:
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be made ({error.strerror})") from None
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
             if _HELD.search(str(error)):
@@ -231,6 +231,8 @@ class RowStore:
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None
             # A copy is worth nothing that cannot be read: the changelog makes another.
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be opened ({error})") from None
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
@@ -251,10 +253,8 @@ class _Memory:
         self._writes = WriteBufferManager.new_write_buffer_manager_with_cache(size // 2, False, self._blocks)
 
     def open(self, path: Path) -> Rdict:
-        without_log = WriteOptions()
-        without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
         db = Rdict(str(path), self._options())
-        db.set_write_options(without_log)
+        db.set_write_options(disk.without_waiting())
         db.set_options({"ttl": str(_REWRITTEN_SECS)})
         return db
 
@@ -266,6 +266,7 @@ class _Memory:
         blocks.set_cache_index_and_filter_blocks(True)  # else their memory grows with the users ever seen
         options = Options(raw_mode=True)
         options.create_if_missing(True)
+        disk.let_nobody_wait(options)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self._writes)
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)

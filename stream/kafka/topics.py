@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 from stream.errors import BrokerError, SettingsError
 from stream.kafka.inquiry import Configs, read_configs
 from stream.kafka.store import DELETIONS_KEPT_MS
+from stream.patience import Patience
 from stream.settings import Settings
 
 # The active segment is never compacted, and a restore reads it whole. Kafka's 1 GiB would be about 1.3 million rows of
@@ -36,7 +37,6 @@ _REQUEST_TIMEOUT_MS = 30_000  # a broker under load takes seconds to create topi
 _CREATED_TIMEOUT_SECS = 30.0  # until every broker of a cluster knows a new topic
 _RETRY_SECS = 0.2  # between two questions
 _ATTEMPT_TIMEOUT_MS = 5_000  # of a port that accepts and then says nothing
-_SAY_INTERVAL_SECS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,9 +60,10 @@ class Problem(NamedTuple):
 
     found: str
     remedy: str
+    absent: bool = False  # a topic: it may be on its way
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, self))
+        return "; ".join(filter(None, self[:2]))
 
 
 class TopicsError(SettingsError):
@@ -136,24 +137,19 @@ async def ensure_beside(settings: Settings, name: str) -> None:
         await _find_all(admin, (name,))
 
 
-async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, say: Callable[[str], None]) -> None:
-    """Return once a broker answers; until then `say` so, at once and every 10 s. BrokerError after `timeout_secs`."""
-    clock = time.monotonic
-    started, said = clock(), -inf
+async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, patience: Patience) -> None:
+    """Return once a broker answers, which `patience` is told of. BrokerError after `timeout_secs`."""
+    started = time.monotonic()
     left_ms = inf if timeout_secs is None else timeout_secs * 1000
     while reason := await _unreachable(bootstrap_servers, int(min(_ATTEMPT_TIMEOUT_MS, max(left_ms, 1)))):
-        waited = clock() - started
         silent = f"broker {bootstrap_servers} does not answer ({reason})"
         if timeout_secs is not None:
-            left_ms = (timeout_secs - waited - _RETRY_SECS) * 1000
+            left_ms = (timeout_secs - (time.monotonic() - started) - _RETRY_SECS) * 1000
             if left_ms <= 0:
                 raise BrokerError(f"{silent}; gave up after {timeout_secs:.0f} s")
-        if waited - said >= _SAY_INTERVAL_SECS:
-            say(f"{silent}; waiting, {waited:.0f} s so far")
-            said = waited
+        patience.waits(silent)
         await asyncio.sleep(_RETRY_SECS)
-    if said >= 0:
-        say(f"broker {bootstrap_servers} answers, after {clock() - started:.0f} s")
+    patience.over(f"broker {bootstrap_servers} answers")
 
 
 def _wanted(settings: Settings) -> dict[str, NewTopic]:
@@ -187,7 +183,7 @@ def _checked(
 
 
 def _missing(name: str) -> Problem:
-    return Problem(f"{name}: missing", "`behaviour-stream topics` creates it")
+    return Problem(f"{name}: missing", "`behaviour-stream topics` creates it", absent=True)
 
 
 def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[Problem]:

@@ -262,6 +262,16 @@ async def test_what_went_elsewhere_long_ago_is_deleted(
     assert [path.name for path in settings.data_dir.glob("users-*")] == ["users-0.rocksdb"]
 
 
+async def test_an_assignment_that_comes_while_it_stops_opens_nothing(settings: Settings, copies: Copies) -> None:
+    await copies.restore(1)
+    await copies.copies.close()
+    copies.store.close()
+    await copies.copies.take({1}, {2})
+    with pytest.raises(StateError):
+        copies.store.changelog_offset(1)
+    assert not copies.failed
+
+
 async def test_a_standby_has_what_its_owner_writes_and_takes_over_with_nothing_to_read(
     settings: Settings, copies: Copies
 ) -> None:

@@ -99,6 +99,11 @@ async def test_a_restore_that_takes_its_time_is_told_by_log_metrics_and_health(
 ) -> None:
     users = 30_000
     await fill_changelog(settings, users, lambda line: None)
+    with running(settings, tmp_path / "stopped.log") as worker:
+        await worker.wait_for("restoring partitions")
+        assert await worker.stop() == 0, worker.said()
+        assert "ERROR" not in worker.said()
+    shutil.rmtree(settings.data_dir)
     with running(settings, tmp_path / "worker.log") as worker:
         seen: list[tuple[dict[str, Any], str]] = []
         while "scoring partitions" not in worker.said():

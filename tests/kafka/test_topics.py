@@ -15,6 +15,7 @@ from stream.errors import BrokerError, SettingsError
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import Problem, TopicsError
+from stream.patience import Patience
 from stream.settings import Settings
 
 
@@ -89,7 +90,7 @@ async def test_all_problems_are_listed_one_per_line(settings: Settings) -> None:
         await topics.check(settings)
     assert len(str(refused.value).splitlines()) == 6 + 3  # missing; counts, insync replicas, cleanup policy
     assert isinstance(refused.value, TopicsError)
-    assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy in refused.value.problems)
+    assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy, _ in refused.value.problems)
     in_sync = f"{settings.clicks_topic}: min.insync.replicas=2 with 1 replicas: no record could be acknowledged"
     assert Problem(in_sync, "lower it, or add replicas") in refused.value.problems
 
@@ -137,7 +138,7 @@ async def test_an_absent_broker_is_said_at_once_and_raised_after_the_timeout(
 ) -> None:
     absent, said = EmbeddedBroker(tmp_path).bootstrap_servers, list[str]()
     with pytest.raises(BrokerError, match=rf"{absent} does not answer \(ConnectionRefusedError\); gave up after 1 s"):
-        await topics.wait_for_broker(absent, timeout_secs=1.0, say=said.append)
+        await topics.wait_for_broker(absent, timeout_secs=1.0, patience=Patience(said.append))
     assert said == [f"broker {absent} does not answer (ConnectionRefusedError); waiting, 0 s so far"]
     assert not caplog.records
     assert logging.getLogger("aiokafka.client").isEnabledFor(logging.ERROR)  # and is heard again afterwards
@@ -149,19 +150,19 @@ async def test_a_port_that_accepts_and_says_nothing_is_no_broker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = "{}:{}".format(*mute.getsockname())
         with pytest.raises(BrokerError, match=r"does not answer \(\w+Error\); gave up after 1 s"):
-            await topics.wait_for_broker(address, timeout_secs=1.0, say=lambda _: None)
+            await topics.wait_for_broker(address, timeout_secs=1.0, patience=Patience(lambda _: None))
 
 
 async def test_an_address_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match="--bootstrap-servers=shop:port: expected host:port"):
-        await topics.wait_for_broker("shop:port", timeout_secs=None, say=lambda _: None)
+        await topics.wait_for_broker("shop:port", timeout_secs=None, patience=Patience(lambda _: None))
 
 
 @pytest.mark.broker
 async def test_a_broker_that_comes_up_during_the_wait_is_found(tmp_path: Path) -> None:
     broker, said = EmbeddedBroker(tmp_path), asyncio.Queue[str]()
     waiting = asyncio.create_task(
-        topics.wait_for_broker(broker.bootstrap_servers, timeout_secs=60.0, say=said.put_nowait)
+        topics.wait_for_broker(broker.bootstrap_servers, timeout_secs=60.0, patience=Patience(said.put_nowait))
     )
     assert "waiting, 0 s so far" in await said.get()
     with broker:  # blocks the loop: the wait goes on once it is up
