@@ -26,8 +26,8 @@ from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
-    "demo", "settings", "topics", "doctor", "worker", "model", "simulate", "replay", "watch", "train", "parity",
-    "broker", "compare", "completion",
+    "demo", "settings", "topics", "doctor", "worker", "model", "erase", "simulate", "replay", "watch", "train",
+    "parity", "broker", "compare", "completion",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
 
@@ -86,8 +86,9 @@ def source_flags(settings: Settings) -> list[str]:
 
 
 def topic_flags(settings: Settings) -> list[str]:
-    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "models_topic", "app_id")
-    return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in outputs]
+    others = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic")
+    ours = ("erasures_topic", "models_topic", "app_id")
+    return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in others + ours]
 
 
 def test_help_names_every_command_and_the_way_from_a_broker_to_scores() -> None:

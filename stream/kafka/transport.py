@@ -184,6 +184,14 @@ class FrameConsumer(driver.Consumer):
             if position >= end and self._fetched[tp] == self._delivered[tp]
         )
 
+    def read_to(self) -> dict[TP, int]:
+        """Per topic partition, the offset before which all is decoded; none of one with a frame on its way."""
+        return {tp: at for tp, (at, _) in self._reach.items() if self._fetched[tp] == self._delivered[tp]}
+
+    async def end(self, tp: TP) -> int:
+        """Where a topic partition ends, as the broker has it now."""
+        return (await self.highwaters(tp))[tp]
+
     def lag(self) -> dict[TP, int]:
         """Records not yet fetched, per assigned topic partition."""
         return {tp: max(0, end - position) for tp, (position, end) in self._reach.items()}

@@ -260,7 +260,10 @@ async def test_unequal_partitions_and_a_changelog_that_is_not_compacted_are_erro
 ) -> None:
     await create(
         settings,
-        *(NewTopic(name, 4, 1) for name in (*settings.source_topics[:2], *settings.output_topics)),
+        *(
+            NewTopic(name, 4, 1)
+            for name in (*settings.source_topics[:2], settings.erasures_topic, *settings.output_topics)
+        ),
         NewTopic(settings.purchases_topic, 3, 1),
         NewTopic(settings.changelog_topic, 4, 1),
         NewTopic(settings.models_topic, 1, 1, topic_configs={"cleanup.policy": "compact"}),

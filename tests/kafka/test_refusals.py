@@ -159,7 +159,7 @@ async def test_a_metrics_port_that_is_taken_refuses(settings: Settings, topics: 
 async def test_topics_that_are_missing_refuse_one_a_line(settings: Settings) -> None:
     code, said = await asyncio.to_thread(_ended, settings)
     assert code == 2 and "Traceback" not in said
-    names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
+    names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic)
     assert said.removeprefix("behaviour-stream: ").splitlines() == [
         f"{name}: missing; `behaviour-stream topics` creates it" for name in names
     ]
@@ -167,7 +167,7 @@ async def test_topics_that_are_missing_refuse_one_a_line(settings: Settings) -> 
 
 async def test_unequal_partition_counts_refuse_naming_each(settings: Settings) -> None:
     compacted = {"cleanup.policy": "compact"}
-    names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
+    names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic)
     counts = {name: 6 if name == settings.searches_topic else 4 for name in names}
     await _create(
         settings,

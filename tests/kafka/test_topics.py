@@ -22,7 +22,7 @@ from stream.settings import Settings
 async def test_what_ensure_creates_check_finds_without_a_difference(settings: Settings) -> None:
     created = await topics.ensure(settings)
     assert {report.topic for report in created} == {
-        *settings.source_topics,
+        *settings.read_topics,
         *settings.output_topics,
         settings.models_topic,
         settings.changelog_topic,
@@ -79,6 +79,13 @@ async def test_a_models_topic_that_would_forget_or_has_no_single_order_refuses(s
     assert f"{settings.models_topic}: cleanup.policy must be compact, or models in use are deleted" in str(
         refused.value
     )
+
+
+async def test_a_changelog_that_forgets_deletions_within_a_day_refuses(settings: Settings) -> None:
+    configs = {"cleanup.policy": "compact", "delete.retention.ms": "86399999"}
+    await _create(settings, NewTopic(settings.changelog_topic, 4, 1, topic_configs=configs))
+    with pytest.raises(SettingsError, match=r"delete\.retention\.ms must be at least 86400000.*is 86399999"):
+        await topics.ensure(settings)
 
 
 async def test_more_insync_replicas_than_replicas_refuses(settings: Settings) -> None:
