@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -11,9 +12,11 @@ from faust.types.tuples import TP
 
 from stream import model_file
 from stream.assembly import assemble
+from stream.changing.offered import Offered
+from stream.changing.trial import try_out
 from stream.errors import StateError
 from stream.intake import Intake
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, models_topic, sources, transport
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.outlets import AtOnce, InTransactions
@@ -40,7 +43,7 @@ class WorkerApp(FrameApp):
     committer: ScoringLoop
     copies: LocalCopies
     restoring: Restoring
-    metrics: Metrics
+    broker_answers: Callable[[], bool] = staticmethod(lambda: True)
     source_topics: tuple[str, ...]
 
     async def before_revocation(self) -> None:
@@ -83,7 +86,7 @@ class WorkerApp(FrameApp):
         await self.committer.close()
 
 
-def build_app(settings: Settings) -> WorkerApp:
+def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     """A worker, ready to be run by `faust.Worker`. Raises SettingsError where it must not start."""
     faust_contract.check()
     transport.register()
@@ -91,34 +94,8 @@ def build_app(settings: Settings) -> WorkerApp:
     loaded = model_file.load(settings.model)
     device = pick_device(settings.device)
 
-    app = WorkerApp(
-        settings.app_id,
-        broker=[f"{transport.SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
-        datadir=settings.data_dir,
-        store="memory://",
-        TableManager=transport.NoTables,
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=None,
-        consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        table_standby_replicas=settings.standby_replicas,  # of Faust's only the assignment: `local_copies` makes them
-        broker_max_poll_records=settings.poll_max_records,
-        broker_session_timeout=settings.session_timeout_ms / 1000.0,
-        broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
-        broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
-        worker_redirect_stdouts=False,
-    )
-    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.fetch_min_bytes = settings.fetch_min_bytes
-    app.source_topics, app.changelog_topic = settings.source_topics, settings.changelog_topic
-    app.restoring = Restoring()
-    app.metrics = metrics = Metrics(settings.source_topics)
-    metrics.model.info({"name": loaded.name, "hash": loaded.hash, "device": str(device)})
+    app = _bare_app(settings)
+    metrics.show_model(loaded.name, loaded.hash, 0, str(device))
 
     def fail(error: BaseException) -> None:
         app.add_future(app.crash(error))
@@ -132,12 +109,13 @@ def build_app(settings: Settings) -> WorkerApp:
         settings,
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
+        offered=Offered(loaded, try_out=lambda model: try_out(model, device), refused=metrics.models_refused.inc),
         publisher=Publisher(settings, core.encoder, outlets),
         checkpointer=checkpointer,
         store=store,
         metrics=metrics,
-        horizons=loaded.card.sizes.horizons,
         reach=lambda: cast(FrameConsumer, app.consumer),
+        look=lambda partitions: sources.look(settings, partitions),
         fail=fail,
     )
 
@@ -177,13 +155,57 @@ def build_app(settings: Settings) -> WorkerApp:
             await app.consumer.commit()
 
     @app.task  # type: ignore[untyped-decorator]
+    async def hear_of_models() -> None:
+        async for reading in models_topic.follow(settings):
+            loop.cutover.hear(reading.announced, whole=reading.whole)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def change_models() -> None:
+        await loop.cutover.run()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def refresh_carries() -> None:
+        await loop.cutover.refreshing.run()
+
+    @app.task  # type: ignore[untyped-decorator]
     async def observe() -> None:
         while not app.should_stop:
-            loop.observe()
+            loop.observe(broker_answers=app.broker_answers())
             show_restore()
             await app.copies.tidy()
             await asyncio.sleep(_OBSERVE_SECS)
 
+    return app
+
+
+def _bare_app(settings: Settings) -> WorkerApp:
+    """Faust as it is used here: it fetches, and says what is whose."""
+    app = WorkerApp(
+        settings.app_id,
+        broker=[f"{transport.SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
+        datadir=settings.data_dir,
+        store="memory://",
+        TableManager=transport.NoTables,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=None,
+        consumer_auto_offset_reset="none",
+        stream_buffer_maxsize=_AGENT_QUEUE_MESSAGES,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=settings.standby_replicas,  # of Faust's only the assignment: `local_copies` makes them
+        broker_max_poll_records=settings.poll_max_records,
+        broker_session_timeout=settings.session_timeout_ms / 1000.0,
+        broker_heartbeat_interval=settings.session_timeout_ms / 1000.0 / 10,
+        broker_request_timeout=max(90.0, settings.session_timeout_ms / 1000.0),
+        worker_redirect_stdouts=False,
+    )
+    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.fetch_min_bytes = settings.fetch_min_bytes
+    app.source_topics, app.changelog_topic = settings.source_topics, settings.changelog_topic
+    app.restoring = Restoring()
     return app
 
 

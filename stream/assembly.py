@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
+from stream.carries import CarrySizes
 from stream.decode import TimeBounds
 from stream.encode import Encoder
 from stream.model_file import LoadedModel
@@ -16,38 +18,69 @@ from stream.settings import Settings
 from stream.table import FetchRows, Table
 
 
-class Core(NamedTuple):
-    """What takes events and gives score records; the intake in between is its user's."""
+@dataclass(slots=True)
+class Core:
+    """What takes events and gives score records, by one model at a time; the intake in between is its user's."""
 
+    settings: Settings
+    device: torch.device
     bounds: TimeBounds
     table: Table
-    pipeline: Pipeline
     encoder: Encoder
+    model: LoadedModel
+    pipeline: Pipeline
+
+    def use(self, model: LoadedModel, marks: Mapping[int, int] | None = None) -> None:
+        """Score by this model from here on. What users carry is made anew; all else that rows hold stays.
+
+        Between two batches, and on their thread.
+        """
+        self.model = model
+        self.mark_carries(marks)
+        self.encoder.use(model.name, model.hash, model.card.sizes.horizons)
+        self.pipeline = _pipeline(self.settings, self.table, model, self.device)
+
+    def mark_carries(self, marks: Mapping[int, int] | None = None) -> None:
+        """What the model's carries must be marked with, by partition; None: all with the model's hash."""
+        self.table.use(self.model.hash64, _carry_sizes(self.model), marks)
 
 
 def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetch_rows: FetchRows) -> Core:
     """A core with an empty table, whose rows come from `fetch_rows`."""
-    sizes, card = loaded.card.sizes, loaded.card
     table = Table(
-        Sizes(settings.sequence_events, sizes.parts, sizes.layers, sizes.hidden),
+        Sizes(settings.sequence_events, *_carry_sizes(loaded)),
         model=loaded.hash64,
         device=device,
         fetch_rows=fetch_rows,
         max_users=settings.memory_max_users,
     )
-    scorer = Scorer(loaded.model, device)
     return Core(
+        settings=settings,
+        device=device,
         bounds=TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
         table=table,
-        pipeline=Pipeline(
-            table,
-            scorer,
-            card.statistics,
-            card.normal_traffic,
-            max_steps=settings.batch_max_steps,
-            expiry_ms=settings.user_expiry_ms,
-        ),
         encoder=Encoder(
-            topics=settings.source_topics, model=loaded.name, model_hash=loaded.hash, horizons=sizes.horizons
+            topics=settings.source_topics,
+            model=loaded.name,
+            model_hash=loaded.hash,
+            horizons=loaded.card.sizes.horizons,
         ),
+        model=loaded,
+        pipeline=_pipeline(settings, table, loaded, device),
     )
+
+
+def _pipeline(settings: Settings, table: Table, model: LoadedModel, device: torch.device) -> Pipeline:
+    return Pipeline(
+        table,
+        Scorer(model.model, device),
+        model.card.statistics,
+        model.card.normal_traffic,
+        max_steps=settings.batch_max_steps,
+        expiry_ms=settings.user_expiry_ms,
+    )
+
+
+def _carry_sizes(model: LoadedModel) -> CarrySizes:
+    sizes = model.card.sizes
+    return CarrySizes(sizes.parts, sizes.layers, sizes.hidden)

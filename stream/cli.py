@@ -17,6 +17,7 @@ from stream.commands.demo import demo
 from stream.commands.distill import distill
 from stream.commands.doctor import doctor
 from stream.commands.evaluate import evaluate
+from stream.commands.model import model
 from stream.commands.parity import parity
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
@@ -29,7 +30,7 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, doctor, worker)),
+    ("Run it", (settings, topics, doctor, worker, model)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
@@ -50,7 +51,7 @@ class _Sections(click.Group):
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Each command has --help with examples. Exit codes: 1 doctor or parity found an error, 2 wrong settings, "
-    "3 no broker, 4 state, 130 ctrl-C.",
+    "3 no broker, 4 state, 5 what should have passed did not, 6 a worker hung, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

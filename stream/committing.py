@@ -7,7 +7,6 @@ the broker, scoring goes on. All of this is on the event loop, but for `_prepare
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from math import inf
 from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
+from stream.changing.offered import Offer
+from stream.cuts import Cut, with_cut
 from stream.errors import FencedError
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
@@ -24,9 +25,10 @@ from stream.kafka.publisher import Publisher
 from stream.liveness import Liveness
 from stream.merge import Position, Source
 from stream.metrics import Metrics
-from stream.rows import PARTITION_KEY, PartitionRow
+from stream.rows import PARTITION_KEY, PartitionRow, SourceTopic
 from stream.settings import Settings
 from stream.stages import on_thread
+from stream.standing import Standing
 from stream.table import Table
 
 # Between two looks at what is due: what is owned may change meanwhile, and what is overdue may have to wait.
@@ -71,8 +73,11 @@ class Committing:
         self._one_at_a_time = asyncio.Lock()  # a checkpoint or a change of ownership
         self._interval_secs = settings.checkpoint_interval_ms / 1000.0
         self._due_at: dict[int, float] = {}  # by partition, when its next checkpoint is due
-        self._committed: dict[Source, Position] = {}
+        self._topics: dict[Source, SourceTopic] = {}
+        self._committed: dict[Source, tuple[Position, SourceTopic]] = {}
         self.partitions: set[int] = set()
+        self._owned_any = False  # since the start, if perhaps nothing
+        self.cuts: dict[int, tuple[Cut, ...]] = {}  # of each partition, as its row has them
 
     # -- ownership -----------------------------------------------------------------------------------------------------
 
@@ -83,8 +88,10 @@ class Committing:
     async def own(self, partitions: set[int]) -> None:
         """Take these partitions on, and fence their former owners. Only while paused."""
         self._committed.clear()
+        self._topics.clear()
         self._due_at.clear()
-        self.partitions = partitions
+        self.cuts.clear()
+        self.partitions, self._owned_any = partitions, True
         await self._checkpointer.own(partitions)
         await self._publisher.start()
 
@@ -93,13 +100,30 @@ class Committing:
         self.partitions = set()
         self._due_at.clear()
 
-    def begin(self, positions: Mapping[Source, Position]) -> None:
-        """The owned partitions are restored, up to these positions: their intervals begin."""
-        self._committed |= positions
+    def begin(self, standings: Mapping[Source, Standing]) -> None:
+        """The owned partitions are restored, and go on from there: their intervals begin."""
+        self._topics |= {source: at.topic for source, at in standings.items()}
+        self._committed |= {source: at.committed for source, at in standings.items()}
         now = time.monotonic()
         # Their turns are spread over the interval, so that the load is even.
         gap_secs = self._interval_secs / max(1, len(self.partitions))
         self._due_at = {p: now + turn * gap_secs for turn, p in enumerate(sorted(self.partitions), 1)}
+
+    # -- for the watch, from its thread --------------------------------------------------------------------------------
+
+    def moved_at(self) -> float:
+        """When something was last committed or restored."""
+        return self._liveness.moved_at
+
+    def topic_ids(self) -> dict[str, str]:
+        """By name, the ids of the source topics that are being read."""
+        return {self._settings.source_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
+
+    def stands(self) -> dict[TopicPartition, int] | None:
+        """The committed offset of each owned source partition; None before the first assignment."""
+        topics, committed = self._settings.source_topics, self._committed.copy()
+        at = {TopicPartition(topics[source], p): position.offset for (source, p), (position, _) in committed.items()}
+        return at if self._owned_any else None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -115,10 +139,17 @@ class Committing:
 
     def secs_until_due(self) -> float:
         """How long to wait before the next `checkpoint_due`."""
-        due_at = min(self._due_at.values(), default=math.inf)
+        due_at = min(self._due_at.values(), default=inf)
         return min(max(due_at - time.monotonic(), _LEAST_SECS), _MOST_SECS)
 
-    async def _each(self, partitions: Iterable[int]) -> Mapping[TP, int]:
+    async def cut(self, partitions: Iterable[int], offer: Offer, owned: set[int]) -> None:
+        """Checkpoint these partitions, of which nothing is applied meanwhile, with it in their rows that what follows
+        is this model's. Nothing where they are no longer the same `owned` ones."""
+        await self._each(partitions, offer, owned)
+
+    async def _each(
+        self, partitions: Iterable[int], offer: Offer | None = None, owned: set[int] | None = None
+    ) -> Mapping[TP, int]:
         """One after the other: all at once they are a burst that keeps the interpreter from scoring.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
@@ -126,48 +157,61 @@ class Committing:
         """
         committed: dict[TP, int] = {}
         async with self._one_at_a_time:
+            if owned is not None and owned is not self.partitions:
+                return committed
             for partition in partitions:
                 if self._failure.error is not None or partition not in self.partitions:
                     continue
                 started = time.monotonic()
                 try:
-                    offsets = await self._checkpoint(partition)
+                    offsets = await self._checkpoint(partition, offer)
                 except FencedError as error:
                     self._fenced(error)
                     continue
                 except BaseException as error:
                     self._failure.note(error)
                     raise
-                self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if offer is None:
+                    self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
                 if offsets:
-                    self._liveness.progress()
+                    self._liveness.committed()
                     self._metrics.checkpoints.inc()
                     self._metrics.checkpoint_seconds.observe(time.monotonic() - started)
                     committed |= offsets
         return committed
 
-    async def _checkpoint(self, partition: int) -> dict[TP, int]:
+    async def _checkpoint(self, partition: int, offer: Offer | None) -> dict[TP, int]:
         """Outputs acknowledged, then rows and offsets committed; nothing where nothing moved."""
         async with self._between_batches():
             if self._failure.error is not None or partition not in self.partitions:
                 return {}  # the batch that was waited for has failed
-            prepared, positions = await on_thread(self._scoring, self._prepare, partition)
+            prepared, row = await on_thread(self._scoring, self._prepare, partition, offer)
             if prepared is None:
                 return {}
             outputs = self._publisher.cut(partition)
         topics = self._settings.source_topics
-        offsets = {TopicPartition(topics[source], partition): at.offset for source, at in positions.items()}
+        offsets = {TopicPartition(topics[s], partition): at.offset for s, at in row.positions.items() if at.offset}
         await self._checkpointer.commit(partition, outputs, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
-        self._committed |= {(source, partition): at for source, at in positions.items()}
+        for source, at in row.positions.items():
+            self._committed[source, partition] = (at, self._topics[source, partition])
+        self.cuts[partition] = row.cuts
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
-    def _prepare(self, partition: int) -> tuple[PreparedRows | None, dict[int, Position]]:
-        """The partition's changed rows and its positions, or None where nothing moved since they were committed."""
+    def _prepare(self, partition: int, offer: Offer | None) -> tuple[PreparedRows | None, PartitionRow]:
+        """The partition's changed rows and its own, or None where nothing moved since that was committed."""
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        topics = {source: self._topics[source, partition] for source in positions}
+        cuts = self.cuts.get(partition, ())
+        if offer is not None:
+            offsets = {source: at.offset for source, at in positions.items()}
+            cuts = with_cut(cuts, offer.id, offer.model.name, offsets)
+        row = PartitionRow(positions=positions, topics=topics, cuts=cuts)
         changed = self._table.take_changed(partition)
-        if not len(changed) and all(self._committed.get((s, partition)) == at for s, at in positions.items()):
-            return None, positions
-        rows = [(PARTITION_KEY, PartitionRow(positions=positions).to_bytes()), *changed.to_bytes()]
+        stood = all(self._committed[source, partition] == (at, topics[source]) for source, at in positions.items())
+        if stood and not len(changed) and offer is None:
+            return None, row
+        # The partition's own row is the last of its checkpoint: whoever wants it alone finds it at the changelog's end.
+        rows = [*changed.to_bytes(), (PARTITION_KEY, row.to_bytes())]
         self._metrics.rows_flushed.inc(len(rows))
-        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), positions
+        return self._checkpointer.prepare(partition, rows, time.time_ns() // 1_000_000), row

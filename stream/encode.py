@@ -140,6 +140,7 @@ _ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b},"strain":%%b%
     b'"%b":%%b' % part.encode() for part in PARTS
 )
 _JSON_FLAG = (b"false", b"true")
+_FIRST = (0,) * len(SOURCES)  # generations
 # By late + 2 time_bounded + 4 carry_rebuilt
 _FLAGS = tuple(
     b'"late":%b,"time_bounded":%b,"carry_rebuilt":%b' % tuple(_JSON_FLAG[bits >> i & 1] for i in range(3))
@@ -148,13 +149,22 @@ _FLAGS = tuple(
 
 
 class Encoder:
-    """Writes records for one model; what is the same in each is set once."""
+    """Writes records, for one model at a time; what is the same in each is set once."""
 
     def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons: Sequence[str]) -> None:
         self._topics = topics
+        self.use(model, model_hash, horizons)
+
+    def use(self, model: str, model_hash: str, horizons: Sequence[str]) -> None:
+        """What is written from here on was scored by this model."""
         self._model_hash = model_hash.encode()
         self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
         self._horizons = b",".join(_encode(horizon) + b":%b" for horizon in horizons)
+        self._generations: dict[int, Sequence[int]] = {}
+
+    def own(self, partition: int, generations: Sequence[int]) -> None:
+        """Of which generation its sources are: an offset of a topic made anew has been another event's before."""
+        self._generations[partition] = generations
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, purchase-intent value, anomaly-scores value) of each event, in order.
@@ -193,8 +203,13 @@ class Encoder:
         places, place = np.unique(
             events["partition"].astype(np.int64) * len(SOURCES) + events["source"], return_inverse=True
         )
-        names = [f"{self._topics[p % len(SOURCES)]}-{p // len(SOURCES)}-".encode() for p in places.tolist()]
+        names = [f"{self._where(p % len(SOURCES), p // len(SOURCES))}-".encode() for p in places.tolist()]
         return [names[i] for i in place.tolist()]
+
+    def _where(self, source: int, partition: int) -> str:
+        """`topic-partition`; from its second generation on `topic~generation-partition`: no topic's name has a ~."""
+        generation = self._generations.get(partition, _FIRST)[source]
+        return f"{self._topics[source]}{f'~{generation}' if generation else ''}-{partition}"
 
     def dead_letter(self, reject: Reject, *, now_ms: int, max_bytes: int) -> bytes:
         """The value of a dead letter, with at most `max_bytes` of the original."""
@@ -203,7 +218,7 @@ class Encoder:
         return _encode(
             DeadLetter(
                 schema_version=SCHEMA_VERSION,
-                id=f"{topic}-{reject.partition}-{reject.offset}",
+                id=f"{self._where(reject.source, reject.partition)}-{reject.offset}",
                 topic=topic,
                 partition=reject.partition,
                 offset=reject.offset,

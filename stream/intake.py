@@ -39,6 +39,7 @@ class Intake:
         self._frames: deque[DecodedFrame] = deque()
         self._merges: dict[int, PartitionMerge] = {}
         self._deferred = Deferred()
+        self._held_back: Collection[int] = frozenset()
         self._held_since_ms: dict[Source, int] = {}
         self._given_up: set[Source] = set()
         self.holds_given_up = 0
@@ -52,8 +53,13 @@ class Intake:
         self._frames.clear()
         self._merges.clear()
         self._deferred.clear()
+        self._held_back = frozenset()
         self._held_since_ms.clear()
         self._given_up.clear()
+
+    def hold_back(self, partitions: Collection[int]) -> None:
+        """Take nothing new of these partitions, until told otherwise; what was deferred of them still comes."""
+        self._held_back = frozenset(partitions)
 
     def put(self, frame: DecodedFrame) -> None:
         """Append a frame; frames of one topic partition come in offset order."""
@@ -79,7 +85,10 @@ class Intake:
         again = self._deferred.take(max(self._steps, min(n, queued) // 4), max(n // 2, n - queued))
         room = n - len(again)
         taken: list[EventBatch] = []
-        ready = {p: [self._gave_up(s, p, at_end, now_ms) or (s, p) in at_end for s in SOURCES] for p in self._merges}
+        ready = {
+            p: [self._gave_up(s, p, at_end, now_ms) or (s, p) in at_end for s in SOURCES]
+            for p in self._merges.keys() - self._held_back
+        }
         # Two rounds: equal shares, so that a backlog in one partition delays no other; then what is left of the room.
         for share in (max(1, room // max(1, len(ready))), room):
             for partition, ends in ready.items():

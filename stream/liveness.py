@@ -10,18 +10,24 @@ class Liveness:
 
     def __init__(self, stall_secs: float) -> None:
         self._stall_secs = stall_secs
-        self._progress_at = time.monotonic()
-        self.lag = 0  # records in owned source partitions not yet scored
+        self.moved_at = self._progress_at = time.monotonic()
+        self.lag: int | None = 0  # records in owned source partitions not yet scored; None: the broker does not tell
+        self.commits = 0
 
     def progress(self) -> None:
-        """Something was committed or restored, or there was nothing to do."""
-        self._progress_at = time.monotonic()
+        """Something was committed or restored."""
+        self.moved_at = self._progress_at = time.monotonic()
 
-    def observe(self, lag: int, *, able: bool) -> None:
+    def committed(self) -> None:
+        """Something was committed."""
+        self.commits += 1
+        self.progress()
+
+    def observe(self, lag: int | None, *, able: bool) -> None:
         """The lag as it is now; `able` to score: a rebalance that never ends is not idleness."""
         self.lag = lag
-        if not lag and able:
-            self.progress()
+        if lag == 0 and able:
+            self._progress_at = time.monotonic()
 
     @property
     def stalled_secs(self) -> float:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from stream.cuts import Cut
 from stream.encode import Scored
 from stream.events import REASONS, Reject
 from stream.restoring import Restoring
@@ -86,8 +87,15 @@ class Metrics:
         )  # fmt: skip
         self.carries_rebuilt = Counter(
             "behaviour_carries_rebuilt_events",
-            "scored after their user's sequence was run through a new model",
+            "scored as their user's first since the user's sequence was run through a new model",
             registry=registry,
+        )
+        self.carries_rebuilt_ahead = Counter(
+            "behaviour_carries_rebuilt_ahead", "carries made by a new model before their user's next event came",
+            registry=registry,
+        )  # fmt: skip
+        self.stale_users = Gauge(
+            "behaviour_stale_users", "users in memory whose carry is to be made by the new model", registry=registry
         )
         self.batch_events = Histogram(
             "behaviour_batch_events", "events of a micro-batch", buckets=_BATCH_EVENTS, registry=registry
@@ -140,8 +148,28 @@ class Metrics:
             "behaviour_standby_lag_records", "records of the changelog that a standby copy has not yet", ["partition"],
             registry=registry,
         )  # fmt: skip
+        self.lost = Counter(
+            "behaviour_lost_records", "records of a source that were deleted before they were read", ["topic"],
+            registry=registry,
+        )  # fmt: skip
+        self.broker_answers = Gauge("behaviour_broker_answers", "1: the broker answers, 0: not", registry=registry)
+        self.begun_anew = Counter(
+            "behaviour_begun_anew", "times this process dropped what was not committed and began anew",
+            registry=registry,
+        )  # fmt: skip
         self.model = Info("behaviour_model", "the model that scores", registry=registry)
+        self.models_refused = Counter(
+            "behaviour_models_refused", "announced models that cannot be used here", registry=registry
+        )
+        self.model_cuts = Counter(
+            "behaviour_model_cuts", "changes of a partition's model, committed", registry=registry
+        )
+        self.model_version = Gauge(
+            "behaviour_model_version", "of the model of each partition, by its row; 0: that of --model",
+            ["partition", "hash"], registry=registry,
+        )  # fmt: skip
         for topic in topics:
+            self.lost.labels(topic)
             for outcome in ("scored", "rejected"):
                 self.events.labels(topic, outcome)
         for reason in REASONS:
@@ -162,6 +190,16 @@ class Metrics:
             gauge.clear()
             for partition, n in dict(records).items():
                 gauge.labels(str(partition)).set(n)
+
+    def show_model(self, name: str, model_hash: str, version: int, device: str) -> None:
+        """Set which model scores, and where."""
+        self.model.info({"name": name, "hash": model_hash, "version": str(version), "device": device})
+
+    def show_models(self, cuts: Mapping[int, Cut]) -> None:
+        """Set by which model each owned partition is scored."""
+        self.model_version.clear()
+        for partition, cut in cuts.items():
+            self.model_version.labels(str(partition), cut.sha256[:12]).set(cut.version)
 
     def count_rejects(self, rejects: Sequence[Reject], topics: Sequence[str]) -> None:
         """`topics` by source."""

@@ -93,33 +93,45 @@ def shipped() -> list[str]:
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
 
 
+def path_of(wanted: str) -> Path:
+    """The .safetensors file of a shipped model's name, or of a path. SettingsError where it is neither."""
+    path = Path(wanted)
+    if path.suffix == ".safetensors":
+        return path
+    if wanted not in shipped():
+        raise SettingsError(f"model {wanted}: expected one of {', '.join(shipped())}, or a path to a .safetensors file")
+    return Path(str(resources.files("stream") / "models" / f"{wanted}.safetensors"))
+
+
+def read(path: Path) -> tuple[bytes, bytes]:
+    """(weights, card) as they lie on disk. Raises SettingsError where one cannot be read."""
+    return _read(path), _read(path.with_suffix(".json"))
+
+
 def load(wanted: str) -> LoadedModel:
     """A shipped model by name, or one by the path of its .safetensors file.
 
     Raises SettingsError that says what is missing or does not fit.
     """
-    path = Path(wanted)
-    if path.suffix != ".safetensors":
-        if wanted not in shipped():
-            raise SettingsError(
-                f"model {wanted}: expected one of {', '.join(shipped())}, or a path to a .safetensors file"
-            )
-        path = Path(str(resources.files("stream") / "models" / f"{wanted}.safetensors"))
-    weights = _read(path)
-    card = _card(path.with_suffix(".json"))
+    path = path_of(wanted)
+    weights, card = read(path)
+    return parse(path.stem, weights, card, f"model {path}", f"model card {path.with_suffix('.json')}")
+
+
+def parse(name: str, weights: bytes, card_text: bytes, where: str, card_where: str) -> LoadedModel:
+    """A model from the bytes of its two files. Raises SettingsError that says what does not fit, and where."""
+    card = _card(card_text, card_where)
     found = hashlib.sha256(weights).hexdigest()
     if found != card.weights_sha256:
-        raise SettingsError(
-            f"model {path}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}"
-        )
+        raise SettingsError(f"{where}: its card says SHA-256 {card.weights_sha256[:12]}, but the file has {found[:12]}")
     model = BehaviourModel(card.sizes)
     try:
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
-        raise SettingsError(f"model {path}: expected safetensors, got something else ({error})") from None
-    _check_weights(path, model, tensors)
+        raise SettingsError(f"{where}: expected safetensors, got something else ({error})") from None
+    _check_weights(where, model, tensors)
     model.load_state_dict(tensors)
-    return LoadedModel(path.stem, card, model)
+    return LoadedModel(name, card, model)
 
 
 def _read(path: Path) -> bytes:
@@ -129,39 +141,36 @@ def _read(path: Path) -> bytes:
         raise SettingsError(f"model {path}: cannot be read ({error.strerror})") from None
 
 
-def _card(path: Path) -> Card:
-    text = _read(path)
+def _card(text: bytes, where: str) -> Card:
     try:
-        _check_version(path, msgspec.json.decode(text, type=_Stamp))
+        _check_version(where, msgspec.json.decode(text, type=_Stamp))
         card = msgspec.json.decode(text, type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"model card {path}: {error}") from None
+        raise SettingsError(f"{where}: {error}") from None
     if not min(card.statistics.gap_std, card.statistics.price_std) > 0:
-        raise SettingsError(f"model card {path}: expected standard deviations above 0, got {card.statistics}")
+        raise SettingsError(f"{where}: expected standard deviations above 0, got {card.statistics}")
     if card.sizes.actions != len(card.actions):
-        raise SettingsError(
-            f"model card {path}: expected sizes for its {len(card.actions)} actions, got {card.sizes.actions}"
-        )
+        raise SettingsError(f"{where}: expected sizes for its {len(card.actions)} actions, got {card.sizes.actions}")
     return card
 
 
-def _check_version(path: Path, found: _Stamp) -> None:
+def _check_version(where: str, found: _Stamp) -> None:
     """Before all else is read: what it holds may be named otherwise there."""
     for name, expected in msgspec.structs.asdict(_Stamp()).items():
         if getattr(found, name) != expected:
             raise SettingsError(
-                f"model card {path}: expected {name} {expected}, got {getattr(found, name)}; another version made it"
+                f"{where}: expected {name} {expected}, got {getattr(found, name)}; another version made it"
             )
 
 
-def _check_weights(path: Path, model: BehaviourModel, tensors: dict[str, torch.Tensor]) -> None:
+def _check_weights(where: str, model: BehaviourModel, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: (tuple(w.shape), w.dtype) for name, w in model.state_dict().items()}
     found = {name: (tuple(w.shape), w.dtype) for name, w in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise SettingsError(
-                f"model {path}: expected {name} as {expected.get(name, 'absent')}, got {found.get(name, 'nothing')}"
+                f"{where}: expected {name} as {expected.get(name, 'absent')}, got {found.get(name, 'nothing')}"
             )
     for name, weight in tensors.items():
         if not weight.isfinite().all():
-            raise SettingsError(f"model {path}: expected finite weights, got NaN or infinity in {name}")
+            raise SettingsError(f"{where}: expected finite weights, got NaN or infinity in {name}")

@@ -56,17 +56,16 @@ class Pipeline:
         # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
         max_steps = max(self._max_steps, len(events) // 4)
         admitted = admission.admit(table, events, max_steps=max_steps, expiry_ms=self._expiry_ms)
-        events, slots, packing = admitted.events, admitted.slots, admitted.packing
+        events, packing = admitted.events, admitted.packing
         lap("table")
-        scored = self._score(events, slots, packing, lap) if len(events) else Scored.none()
+        scored = self._score(events, packing, lap) if len(events) else Scored.none()
         repeated = admitted.repeated
         table.pass_over(repeated.slots, repeated.events["source"], repeated.events["offset"])
         return Outcome(scored, admitted.deferred, admitted.held, len(repeated.slots), admitted.crowded)
 
-    def _score(self, events: EventBatch, slots: Ints, packing: Packing, lap: Callable[[str], None]) -> Scored:
+    def _score(self, events: EventBatch, packing: Packing, lap: Callable[[str], None]) -> Scored:
         table = self._table
-        stale = table.stale(packing.users)
-        self._rebuild(stale)
+        self._rebuild(table.stale(packing.users))
         lap("rebuild")
 
         raw = structured.take(raw_events(events), packing.arrival)
@@ -79,6 +78,9 @@ class Pipeline:
         lap("lstm")
 
         number = past.events_seen[packing.user] + packing.rank + 1
+        # A strain without weight was begun anew, with the carry; every event since gives it some. It says so wherever
+        # the input is cut, and whoever made the carry: this batch, or `refresh` before it.
+        anew = (packing.rank == 0) & (number > 1) & (past.memory["strain_weight"] == 0)[packing.user]
         table.append(packing, raw, events, np.maximum(seen.high_ms, raw["time_ms"]))
         strained = anomaly.strained(scores.surprise, packing, seen.memory, self._normal)
         table.remember(packing.users, strained.memory)
@@ -89,7 +91,7 @@ class Pipeline:
             events=events,
             events_seen=in_order(number),
             late=in_order(late),
-            carry_rebuilt=np.isin(slots, stale),
+            carry_rebuilt=in_order(anew),
             intent=in_order(scores.intent),
             surprise_parts=parts,
             strain=strain,
@@ -98,6 +100,14 @@ class Pipeline:
         )
         lap("apply")
         return scored
+
+    def refresh(self, n: int) -> int:
+        """Make the carries of up to n users in memory who have none by this model, before their events come -> of how
+        many; 0 once that is done."""
+        slots = self._table.next_stale(n)
+        self._rebuild(slots)
+        self._table.changed(slots)
+        return len(slots)
 
     def _past(self, slots: Ints) -> Past:
         table = self._table

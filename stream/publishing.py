@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from stream.assembly import Core
 from stream.errors import FencedError
 from stream.events import Reject
 from stream.kafka.publisher import Batch, Publisher
@@ -34,10 +35,10 @@ class Publishing:
         *,
         publisher: Publisher,
         metrics: Metrics,
-        horizons: Sequence[str],
+        core: Core,
         fenced: Callable[[FencedError], None],
     ) -> None:
-        self._settings, self._metrics, self._horizons = settings, metrics, horizons
+        self._settings, self._metrics, self._core = settings, metrics, core
         self._publisher, self._fenced = publisher, fenced
         self._thread = ThreadPoolExecutor(1, "encoding")
         self._task: asyncio.Task[None] | None = None
@@ -69,8 +70,8 @@ class Publishing:
         self._metrics.replayed.inc(outcome.held)
         self._metrics.repeated.inc(outcome.repeated)
         self._metrics.deferred.inc(len(outcome.deferred))
-        topics, model = self._settings.source_topics, self._settings.model
-        self._metrics.observe_scores(outcome.scored, topics, model, self._horizons, now_ms)
+        topics, model = self._settings.source_topics, self._core.model  # none other has its turn before this is sent
+        self._metrics.observe_scores(outcome.scored, topics, model.name, model.card.sizes.horizons, now_ms)
 
     def _encode(self, step: Step, now_ms: int) -> list[Batch]:
         lap = Laps(self._metrics)

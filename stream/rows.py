@@ -16,12 +16,14 @@ Beside the users' rows, each partition has one of its own, with where its source
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.cuts import Cut
 from stream.errors import StateError
 from stream.events import SOURCES
 from stream.merge import Position
@@ -72,7 +74,7 @@ _HEADER = [
     ("layers", "<u2"),
     ("hidden", "<u2"),
     ("sequence", "<u2"),
-    ("model", "<u8"),  # of the carry: the first 8 bytes of the model's hash; 0: no carry
+    ("model", "<u8"),  # of the carry: `cuts.carry_mark` of the model that made it; 0: no carry
     ("events_seen", "<i8"),
     ("last_time_ms", "<i8"),
     ("offsets", "<i8", (len(SOURCES),)),  # last applied of each source, NO_OFFSET: none
@@ -128,6 +130,23 @@ def to_bytes(rows: Rows) -> list[bytes]:
     """Each row's bytes."""
     whole, size = rows.tobytes(), rows.dtype.itemsize
     return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """U rows as they are to be persisted, and the users whose row is to be deleted."""
+
+    keys: NDArray[np.object_]  # [U] bytes
+    rows: Rows  # [U]
+    deleted: Sequence[bytes] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.deleted)
+
+    def to_bytes(self) -> list[tuple[bytes, bytes | None]]:
+        """(key, row) of each, None for a deleted one; about 2 us a row, which nobody should have to wait for."""
+        written = zip(self.keys.tolist(), to_bytes(self.rows), strict=True)
+        return [*written, *((key, None) for key in self.deleted)]
 
 
 def unpack(values: Sequence[bytes], sizes: Sizes) -> Rows:
@@ -195,17 +214,28 @@ def _fitted(row: np.void, blank: np.void) -> np.void:
 
 # No user has this key: 0xff is in no UTF-8 text.
 PARTITION_KEY = b"\xffpartition"
-PARTITION_FORMAT = 1
+PARTITION_FORMAT = 2
+
+
+class SourceTopic(msgspec.Struct, frozen=True):
+    """Which topic of its name a source was: the id that the broker gave it, and how many there were before."""
+
+    id: str  # empty where the broker tells none
+    generation: int = 0
 
 
 class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a partition must know beside its users, written in the same transaction as they and the offsets.
 
-    A restart that forgot the running maximum of event time would merge what follows in another order.
+    A restart that forgot the running maximum of event time would merge what follows in another order, and one that
+    forgot the cuts would score by another model what this one has scored. Format 1 knew neither its topics nor its
+    model.
     """
 
     format: int = PARTITION_FORMAT
     positions: Mapping[int, Position]  # of each source that was read
+    topics: Mapping[int, SourceTopic] = {}  # by source
+    cuts: tuple[Cut, ...] = ()  # the latest last, at most CUTS_KEPT
 
     def to_bytes(self) -> bytes:
         return msgspec.json.encode(self)
@@ -217,9 +247,10 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
             row = msgspec.json.decode(value, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(f"row of a partition: {error}") from None
-        if row.format != PARTITION_FORMAT:
+        if row.format not in (1, PARTITION_FORMAT):
             raise StateError(
-                f"row of a partition: expected format {PARTITION_FORMAT}, got {row.format}; a newer version wrote it"
+                f"row of a partition: expected format {PARTITION_FORMAT} or older, got {row.format}; a newer version "
+                "wrote it"
             )
         return row
 

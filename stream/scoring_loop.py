@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -22,14 +22,17 @@ from typing import Any, Protocol
 from faust.types.tuples import TP
 
 from stream.assembly import Core
+from stream.changing.offered import Offered
 from stream.committing import Committing, Failure
+from stream.cutover import Cutover
 from stream.errors import FencedError, StateError
-from stream.events import Frame
+from stream.events import SOURCES, Frame
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
+from stream.kafka.watch import Watched
 from stream.liveness import Liveness
 from stream.merge import Source
 from stream.metrics import Metrics
@@ -38,6 +41,7 @@ from stream.publishing import Publishing, Step
 from stream.reject_queue import RejectQueue
 from stream.settings import Settings
 from stream.stages import Laps, on_thread
+from stream.standing import SourceNow, Standing, stand
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +68,23 @@ class ScoringLoop:
         *,
         intake: Intake,
         core: Core,
+        offered: Offered,
         publisher: Publisher,
         checkpointer: Checkpointer,
         store: RowStore,
         metrics: Metrics,
-        horizons: tuple[str, ...],
         reach: Callable[[], Reach],
+        look: Callable[[Iterable[int]], Awaitable[Mapping[Source, SourceNow]]],
         fail: Callable[[BaseException], None],
     ) -> None:
+        """`look` tells what the sources of some partitions are now."""
         self._settings, self._metrics = settings, metrics
-        self._intake, self._table, self._pipeline = intake, core.table, core.pipeline
+        self._intake, self._core, self._table = intake, core, core.table
         self._publisher, self._checkpointer, self._store = publisher, checkpointer, store
         self._rejects = RejectQueue()
-        self._reach, self._fail = reach, fail
+        self._encoder = core.encoder
+        self._starts: Mapping[TP, int] = {}
+        self._reach, self._look, self._fail = reach, look, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._decoding_failed)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
@@ -84,9 +92,7 @@ class ScoringLoop:
         self._wake = asyncio.Event()
         self._assigned = False  # since the start, if perhaps nothing
         self._open = False  # takes batches: between recovery and the next revocation
-        self._publishing = Publishing(
-            settings, publisher=publisher, metrics=metrics, horizons=horizons, fenced=self._fenced
-        )
+        self._publishing = Publishing(settings, publisher=publisher, metrics=metrics, core=core, fenced=self._fenced)
         self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
         self._committing = Committing(
@@ -101,6 +107,17 @@ class ScoringLoop:
             between_batches=self._between_batches,
             failure=self._failure,
             fenced=self._fenced,
+        )
+        self.cutover = Cutover(
+            core=core,
+            offered=offered,
+            intake=intake,
+            committing=self._committing,
+            between_batches=self._between_batches,
+            scoring=self._scoring,
+            at_end=self._at_end,
+            opened=self._wake.set,
+            metrics=metrics,
         )
 
     # -- from agents and transport -------------------------------------------------------------------------------------
@@ -147,10 +164,8 @@ class ScoringLoop:
         async with self._turn:
             if not self._open:
                 return False
-            sources = self._source_of
-            at_end = {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
             try:
-                step = await on_thread(self._scoring, self._score, at_end)
+                step = await on_thread(self._scoring, self._score, self._at_end())
                 if step.taken or step.rejects:
                     await self._publishing.ended()
                     if self._committing.partitions:  # else fenced, and what was scored is dropped
@@ -172,7 +187,7 @@ class ScoringLoop:
         events = self._intake.take(self._settings.batch_max_events, at_end, int(time.monotonic() * 1000))
         self._metrics.holds_given_up.inc(self._intake.holds_given_up - given_up)
         lap("merge")
-        outcome = self._pipeline.apply(events, lap) if len(events) else Outcome.none()
+        outcome = self._core.pipeline.apply(events, lap) if len(events) else Outcome.none()
         self._intake.defer(outcome.deferred)
         return Step(len(events), outcome, self._rejects.take(self._intake.positions))
 
@@ -217,6 +232,7 @@ class ScoringLoop:
             self._intake.clear()
             self._rejects.clear()
             self._table.clear()
+            self._starts = {}
             await self._committing.own(partitions)
 
     async def recovered(self, partitions: set[int]) -> None:
@@ -224,11 +240,12 @@ class ScoringLoop:
         owned = self._committing.partitions
         if partitions != owned:
             raise StateError(f"recovery: expected partitions {sorted(owned)}, got {sorted(partitions)}")
+        now = await self._look(partitions)
         async with self._turn:
-            for partition in partitions:
-                row = self._store.partition_row(partition)
-                self._intake.start(partition, dict(row.positions) if row else {})
-            self._committing.begin(self._intake.positions())
+            rows = {partition: self._store.partition_row(partition) for partition in partitions}
+            standings = {(source, p): stand(rows[p], source, seen) for (source, p), seen in now.items()}
+            self._take_up(partitions, standings)
+            self.cutover.begin(rows, {place: seen.end for place, seen in now.items()})
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -242,6 +259,26 @@ class ScoringLoop:
         self._committing.disown()
         self._reach().rejoin()
 
+    def _take_up(self, partitions: set[int], standings: Mapping[Source, Standing]) -> None:
+        for (source, partition), at in standings.items():
+            if at.said:
+                logger.error("%s[%d] %s", self._topic(source), partition, at.said)
+                self._metrics.lost.labels(self._topic(source)).inc(at.lost)
+            if at.doubted:
+                logger.warning("%s[%d] %s", self._topic(source), partition, at.doubted)
+        for partition in partitions:
+            of_it = [standings[source, partition] for source in SOURCES]
+            generations = (of_it[0].topic.generation, of_it[1].topic.generation, of_it[2].topic.generation)
+            self._intake.start(partition, {source: of_it[source].position for source in SOURCES})
+            self._table.own(partition, generations)
+            self._encoder.own(partition, generations)
+        self._committing.begin(standings)
+        self._starts = {TP(self._topic(s), p): at.position.offset for (s, p), at in standings.items()}
+
+    def starts(self) -> Mapping[TP, int]:
+        """From where each owned source partition is to be read; nothing before its rows are here."""
+        return self._starts
+
     def restoring(self) -> None:
         """Rows are being restored: that is progress too."""
         self._liveness.progress()
@@ -249,6 +286,7 @@ class ScoringLoop:
     async def close(self) -> None:
         """Let go of everything; nothing is committed by it."""
         self._open = False
+        self.cutover.refreshing.pause()
         self._failure.note(StateError("closed"))
         async with self._turn:
             await self._publishing.close()
@@ -260,18 +298,29 @@ class ScoringLoop:
 
     # -- what is seen from outside -------------------------------------------------------------------------------------
 
-    def observe(self) -> None:
-        """Set the gauges; called about once a second."""
+    @property
+    def watched(self) -> Watched:
+        """What the watch over the broker asks and says."""
+        return self._committing
+
+    @property
+    def fruitful(self) -> bool:
+        """Whether anything was committed. May be asked from another thread."""
+        return self._liveness.commits > 0
+
+    def observe(self, *, broker_answers: bool = True) -> None:
+        """Set the gauges; called about once a second. Without a broker, nobody knows the lag."""
         waiting = self._waiting()
         lag: dict[tuple[str, int], int] = {}
         for tp, behind in self._reach().lag().items():
             if tp.topic in self._source_of:
                 lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
-        self._metrics.show_lag(lag)
+        self._metrics.show_lag(lag if broker_answers else {})
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._committing.partitions))
         assigned_nothing = self._assigned and not self._committing.partitions
-        self._liveness.observe(sum(lag.values()), able=self._open or assigned_nothing)
+        known = sum(lag.values()) if broker_answers else None
+        self._liveness.observe(known, able=self._open or assigned_nothing)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether it gets on, and by what that is told. Called from the metrics thread."""
@@ -292,6 +341,11 @@ class ScoringLoop:
     def _waiting(self) -> Counter[Source]:
         """Records per topic partition that were fetched and not yet applied."""
         return self._decoder.waiting + self._intake.queued() + self._intake.deferred + self._rejects.waiting
+
+    def _at_end(self) -> set[Source]:
+        """The topic partitions that are read to their end."""
+        sources = self._source_of
+        return {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
 
     def _topic(self, source: int) -> str:
         return self._settings.source_topics[source]

@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     purchase_intent_topic: Annotated[_Name, Meta(description="output topic of intent scores")] = "purchase-intent"
     anomaly_scores_topic: Annotated[_Name, Meta(description="output topic of anomaly scores")] = "anomaly-scores"
     dead_letters_topic: Annotated[_Name, Meta(description="where records go that cannot be scored")] = "dead-letters"
+    models_topic: Annotated[_Name, Meta(description="where models are announced that running workers take up")] = (
+        "models"
+    )
 
     partitions: Annotated[int, Meta(ge=1, le=10_000, description="partitions of topics that `topics` creates")] = 4
     replication_factor: Annotated[int, Meta(ge=1, le=9, description="replicas of topics that `topics` creates")] = 1
@@ -125,6 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health_stall_secs: Annotated[
         int, Meta(ge=1, le=86_400, description="lag without a commit for this long is unhealthy")
     ] = 60
+    watchdog_secs: Annotated[
+        int,
+        Meta(ge=0, le=86_400, description="the same, though the broker answers, ends the worker (code 6); 0: never"),
+    ] = 300
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is logged")] = "info"
 
     @property
@@ -220,7 +227,7 @@ def _to_path(kind: type, value: Any) -> Any:
 
 
 def _problems_together(settings: Settings) -> Iterator[SettingsError]:
-    topics = [*settings.source_topics, *settings.output_topics, settings.changelog_topic]
+    topics = [*settings.source_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
     twice = sorted({t for t in topics if topics.count(t) > 1})
     if twice:
         yield SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")
@@ -242,4 +249,9 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             f"--memory-max-users={settings.memory_max_users}: at least --batch-max-events="
             f"{settings.batch_max_events}, which may be of as many users"
+        )
+    if 0 < settings.watchdog_secs * 1000 <= settings.merge_hold_max_ms:
+        yield SettingsError(
+            f"--watchdog-secs={settings.watchdog_secs}: expected 0, or more than --merge-hold-max-ms="
+            f"{settings.merge_hold_max_ms}: so long a topic that cannot be read may hold back the others"
         )

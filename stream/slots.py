@@ -19,6 +19,8 @@ from stream.sequences import Ints
 _FIRST_SLOTS = 65_536
 # The slot of a user for whom there is no room until a checkpoint.
 NO_ROOM = -1
+# The partition of a slot that is free.
+NOBODY = -1
 # So many go at once, where one has to: finding out who takes as long for one as for all of them.
 _EVICTED_AT_ONCE = 1_024
 
@@ -44,7 +46,7 @@ class Slots:
         self._index: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._free: list[int] = []
         self.keys = np.empty(0, object)  # [S] bytes
-        self.partition = np.empty(0, np.int32)  # [S]
+        self.partition = np.empty(0, np.int32)  # [S] NOBODY where a slot is free
         self._undurable = np.empty(0, np.uint8)  # [S]
         self._asked = np.empty(0, np.int64)  # [S] the batch in which each was last asked for
         self._batch = 0
@@ -124,6 +126,7 @@ class Slots:
     def clear(self) -> None:
         self._free = list(range(len(self.keys)))
         self.keys[:] = None
+        self.partition[:] = NOBODY
         self._undurable[:] = 0
         for by_partition in (self._index, self._changed, self._deleted, self._in_checkpoint):
             by_partition.clear()
@@ -152,6 +155,7 @@ class Slots:
         for partition, key in zip(self.partition[slots].tolist(), self.keys[slots].tolist(), strict=True):
             del self._index[partition][key]
         self.keys[slots] = None
+        self.partition[slots] = NOBODY
         self._undurable[slots] = 0
         self._free.extend(slots.tolist())
 
@@ -159,7 +163,7 @@ class Slots:
         if more > 0:
             had = len(self.keys)
             self.keys = np.concatenate([self.keys, np.empty(more, object)])
-            self.partition = np.concatenate([self.partition, np.zeros(more, np.int32)])
+            self.partition = np.concatenate([self.partition, np.full(more, NOBODY, np.int32)])
             self._undurable = np.concatenate([self._undurable, np.zeros(more, np.uint8)])
             self._asked = np.concatenate([self._asked, np.zeros(more, np.int64)])
             self._free.extend(range(had + more - 1, had - 1, -1))

@@ -8,8 +8,7 @@ made it durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,14 +16,18 @@ from numpy.typing import NDArray
 
 from stream import rows as row_format
 from stream import structured
+from stream.carries import Carries, CarrySizes
 from stream.errors import StateError
 from stream.events import EventBatch
-from stream.rows import NOT_HELD_MS, RAW_EVENT, Rows, Sizes, UnreadableRowError
+from stream.rows import NOT_HELD_MS, RAW_EVENT, ChangedRows, Rows, Sizes, UnreadableRowError
 from stream.sequences import Ints, Packing
-from stream.slots import NO_ROOM, Slots
+from stream.slots import NO_ROOM, NOBODY, Slots
 
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
 FetchRows = Callable[[int, Sequence[bytes]], Sequence[bytes | None]]
+
+# Slots that are looked at at once for users without a carry: 0.1 ms.
+_LOOKED_AT = 8_192
 
 
 def raw_events(events: EventBatch) -> NDArray[np.void]:
@@ -35,41 +38,24 @@ def raw_events(events: EventBatch) -> NDArray[np.void]:
     return raw
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRows:
-    """U rows as they are to be persisted, and the users whose row is to be deleted."""
-
-    keys: NDArray[np.object_]  # [U] bytes
-    rows: Rows  # [U]
-    deleted: Sequence[bytes] = ()
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.deleted)
-
-    def to_bytes(self) -> list[tuple[bytes, bytes | None]]:
-        """(key, row) of each, None for a deleted one; about 2 us a row, which nobody should have to wait for."""
-        written = zip(self.keys.tolist(), row_format.to_bytes(self.rows), strict=True)
-        return [*written, *((key, None) for key in self.deleted)]
-
-
 class Table:
     """Rows of the users in memory. One thread at a time."""
 
     def __init__(
         self, sizes: Sizes, *, model: int, device: torch.device, fetch_rows: FetchRows, max_users: int | None = None
     ) -> None:
-        """`model` names the maker of every carry made here; a row with another's is `stale` until rebuilt.
+        """`model` marks every carry made here; a row with another mark is `stale` until rebuilt.
 
         At most `max_users` are in memory; None: all that were seen.
         """
         self._sizes = sizes
-        self._model = model
         self._fetch_rows = fetch_rows
         self._slots = Slots(max_users)
         self._generations: dict[int, Ints] = {}  # by partition, [3] of its sources; without those that are all 0
         # One structured array for all but the carry, which lives on the device.
         self._rows = np.zeros(0, row_format.state_dtype(sizes.sequence))
-        self._carry = torch.zeros((0, *sizes[1:]), dtype=torch.float32, device=device)
+        self._carries = Carries(CarrySizes(*sizes[1:]), model, device)
+        self._looked_at = 0  # slots before it, of users whose carry is to be made anew
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -110,7 +96,7 @@ class Table:
             return np.zeros(len(slots), np.bool_)
         held = (offset <= self._rows["offsets"][slots, source]) & (slots != NO_ROOM)
         if self._generations:
-            held &= self._rows["generations"][slots, source] == self._generation(slots, source)
+            held &= self._rows["generations"][slots, source] >= self._generation(slots, source)
         return np.asarray(held)
 
     def holds_event(self, slots: Ints, event_hash: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -149,10 +135,36 @@ class Table:
         """Put back [U] what `memory` gave, moved on."""
         structured.put(self._rows["memory"], slots, memory)
 
+    def use(self, model: int, carry: CarrySizes, marks: Mapping[int, int] | None = None) -> None:
+        """Take carries by another model: those that are here are stale, the rest of the rows stays.
+
+        `marks`: by partition, where it is another than `model`.
+        """
+        self._sizes = Sizes(self._sizes.sequence, *carry)
+        self._looked_at = 0
+        if self._carries.use(carry, model, marks or {}):
+            for name, size in carry._asdict().items():
+                self._rows[name] = size
+            self._rows["model"] = 0
+
     def stale(self, slots: Ints) -> Ints:
         """Those with events but no carry by this model."""
-        foreign = (self._rows["model"][slots] != self._model) & (self._rows["events_seen"][slots] > 0)
-        return np.asarray(slots[foreign])
+        return np.asarray(slots[self._is_stale(slots)])
+
+    def next_stale(self, n: int) -> Ints:
+        """Up to n of all slots that are stale, each once since `use`; none once all were looked at."""
+        found: list[Ints] = []
+        while n > 0 and self._looked_at < len(self._rows):
+            slots = np.arange(self._looked_at, min(self._looked_at + _LOOKED_AT, len(self._rows)))
+            stale = self.stale(slots)[:n]
+            self._looked_at = int(stale[-1] if len(stale) == n else slots[-1]) + 1
+            n -= len(stale)
+            found.append(stale)
+        return np.concatenate([np.empty(0, np.int64), *found])
+
+    def stale_users(self) -> int:
+        """So many are in memory: 10 ms for 500,000 users."""
+        return int(np.count_nonzero(self._is_stale(np.arange(len(self._rows)))))
 
     def sequences(self, slots: Ints) -> tuple[Ints, NDArray[np.void]]:
         """(slot of each, raw events): the rolling sequences of distinct users, each oldest first, as far as held."""
@@ -167,12 +179,16 @@ class Table:
 
     def gather(self, slots: Ints) -> torch.Tensor:
         """[U, P, L, H] the carry of each user; zeros for one never seen."""
-        return self._carry[torch.from_numpy(slots).to(self._carry.device)]
+        return self._carries.gather(slots)
 
     def scatter(self, slots: Ints, carry: torch.Tensor) -> None:
         """Put back [U, P, L, H] what `gather` gave, moved on."""
-        self._carry[torch.from_numpy(slots).to(self._carry.device)] = carry
-        self._rows["model"][slots] = self._model
+        self._carries.scatter(slots, carry)
+        self._rows["model"][slots] = self._carries.marks(self._slots.partition[slots])
+
+    def changed(self, slots: Ints) -> None:
+        """Note that these distinct slots are for the next checkpoint, though no event was applied."""
+        self._slots.change(slots)
 
     def append(self, packing: Packing, raw: NDArray[np.void], events: EventBatch, high_ms: Ints) -> None:
         """Apply a batch: raw events (packed order) to the sequences, times, counts and offsets (arrival order).
@@ -254,8 +270,7 @@ class Table:
 
     def _write(self, slots: Ints, rows: Rows) -> None:
         structured.as_bytes(self._rows)[slots] = structured.as_bytes(rows)[:, : self._rows.dtype.itemsize]
-        on_device = torch.from_numpy(rows["carry"].copy()).to(self._carry.device)
-        self._carry[torch.from_numpy(slots).to(self._carry.device)] = on_device
+        self._carries.scatter(slots, torch.from_numpy(rows["carry"].copy()))
 
     def _apply_offsets(self, slots: Ints, source: NDArray[np.uint8], offset: Ints) -> None:
         self._rows["offsets"][slots, source] = offset
@@ -269,6 +284,12 @@ class Table:
             generation = np.where(partition == p, of_sources[source], generation)
         return generation
 
+    def _is_stale(self, slots: Ints) -> NDArray[np.bool_]:
+        """[U] whether there are events and no carry by this model."""
+        rows, partition = self._rows, self._slots.partition[slots]
+        foreign = rows["model"][slots] != self._carries.marks(partition)
+        return np.asarray(foreign & (rows["events_seen"][slots] > 0) & (partition != NOBODY))
+
     def _fit(self) -> None:
         """Room for as many rows as there are slots."""
         had, more = len(self._rows), self._slots.capacity - len(self._rows)
@@ -276,4 +297,4 @@ class Table:
             rows = np.zeros(had + more, self._rows.dtype)  # not joined with the former: that would write all of it
             structured.put(rows, slice(had), self._rows)
             self._rows = rows
-            self._carry = torch.cat([self._carry, self._carry.new_zeros((more, *self._sizes[1:]))])
+            self._carries.fit(self._slots.capacity)

@@ -60,7 +60,8 @@ class Worker:
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of a request to its metrics server."""
-        port = (await self.wait_for(r"metrics on http://\S+?:(\d+)/")).group(1)
+        await self.wait_for(r"metrics on http://\S+?:(\d+)/")
+        port = re.findall(r"metrics on http://\S+?:(\d+)/", self.said())[-1]  # since it has last begun anew
 
         def fetch() -> tuple[int, str]:
             try:

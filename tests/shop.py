@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from stream import rows, sequences
 from stream.anomaly import fit
+from stream.carries import CarrySizes
 from stream.decode import TimeBounds, decode
 from stream.encode import Scored
 from stream.events import CLICK_NAMES, EventBatch, Frame
@@ -110,6 +111,20 @@ def pipeline(
     )
     scorer = Scorer(model, device)
     return Pipeline(table, scorer, STATISTICS, NORMAL, max_steps=max_steps, expiry_ms=expiry_ms), table
+
+
+def change_model(
+    table: Table,
+    model: BehaviourModel,
+    *,
+    model_hash: int,
+    max_steps: int = 10_000,
+    marks: Mapping[int, int] | None = None,
+) -> Pipeline:
+    """From here on the table's users are scored by another model, as a worker does it."""
+    sizes = model.sizes
+    table.use(model_hash, CarrySizes(sizes.parts, sizes.layers, sizes.hidden), marks)
+    return Pipeline(table, Scorer(model, CPU), STATISTICS, NORMAL, max_steps=max_steps)
 
 
 def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) -> list[Scored]:

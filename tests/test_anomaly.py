@@ -403,7 +403,7 @@ def test_a_carry_that_is_made_again_begins_the_strain_anew() -> None:
         fetch_rows=lambda p, keys: [stored.get((p, key)) for key in keys],
     )
     found = by_offset(score_all(moved, later))
-    assert found["carry_rebuilt"].all()
+    assert found["carry_rebuilt"].sum() == len(stored)
 
     always, table = pipeline(small_model(1), model_hash=MODEL + 1, sequence=100)
     score_all(always, events)

@@ -23,8 +23,8 @@ MODULES = {
 
 # In reading order: none imports one that comes after it.
 CORE = (
-    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "rows", "sequences", "slots", "table",
-    "admission", "habits", "features", "model", "anomaly", "scorer", "encode", "pipeline",
+    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "cuts", "rows", "standing", "sequences",
+    "slots", "carries", "table", "admission", "habits", "features", "model", "anomaly", "scorer", "encode", "pipeline",
 )  # fmt: skip
 CORE_PACKAGES = {"numpy", "torch", "msgspec", "orjson", "xxhash"}
 # What talks to anything outside of the arguments.
@@ -38,7 +38,7 @@ FAUST = {
     "stream.kafka.transport", "stream.kafka.faust_contract", "stream.app", "stream.worker",
     "stream.scoring_loop", "stream.committing",
 }  # fmt: skip
-ENVIRONMENT = {"stream.settings", "stream.kafka.embedded"}
+ENVIRONMENT = {"stream.settings", "stream.kafka.embedded", "stream.anew"}
 
 
 @cache

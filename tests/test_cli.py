@@ -26,7 +26,7 @@ from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
-    "demo", "settings", "topics", "doctor", "worker", "simulate", "replay", "watch", "train", "parity",
+    "demo", "settings", "topics", "doctor", "worker", "model", "simulate", "replay", "watch", "train", "parity",
     "broker", "compare", "completion",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
@@ -86,7 +86,7 @@ def source_flags(settings: Settings) -> list[str]:
 
 
 def topic_flags(settings: Settings) -> list[str]:
-    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "app_id")
+    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "models_topic", "app_id")
     return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in outputs]
 
 
@@ -194,17 +194,17 @@ def test_the_broker_command_runs_until_ctrl_c_and_leaves_no_process(tmp_path: Pa
 def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
     missing = run("topics", "--check", *topic_flags(settings))
     assert missing.returncode == 2
-    assert missing.stderr.count(": missing") == 7
+    assert missing.stderr.count(": missing") == 8
     created = run("topics", *topic_flags(settings))
-    assert (created.returncode, created.stdout.count(": created")) == (0, 7)
+    assert (created.returncode, created.stdout.count(": created")) == (0, 8)
     checked = run("topics", "--check", *topic_flags(settings))
-    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 7)
+    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 8)
 
 
 def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(settings: Settings) -> None:
     missing = run("topics", "--check", "--json", *topic_flags(settings))
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr.count(": missing") == 7
+    assert missing.stderr.count(": missing") == 8
     created = run("topics", "--json", "--wait-secs=30", *topic_flags(settings), "--partitions=3")
     checked = run("topics", "--check", "--json", *topic_flags(settings), "--partitions=4")
     assert (created.returncode, checked.returncode, created.stderr, checked.stderr) == (0, 0, "", "")
@@ -212,9 +212,10 @@ def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(se
     assert first == {
         "topic": settings.clicks_topic, "partitions": 3, "replication_factor": 1, "created": True, "differences": [],
     }  # fmt: skip
-    assert len(others) == 6
+    assert len(others) == 7
     for report in map(json.loads, checked.stdout.splitlines()):
-        assert (report["created"], report["differences"]) == (False, ["partitions is 3, asked for 4"])
+        asked = [] if report["topic"] == settings.models_topic else ["partitions is 3, asked for 4"]
+        assert (report["created"], report["differences"]) == (False, asked)
 
 
 def test_simulate_sends_as_many_events_as_it_was_told_to(settings: Settings, topics: list[TopicReport]) -> None:

@@ -22,7 +22,7 @@ from stream.metrics import ColumnHistogram, Metrics
 from stream.metrics_server import Health, MetricsServer
 
 # Each has few values; a user, an item or an event has millions.
-LABELS = {"topic", "outcome", "reason", "stage", "since", "horizon", "model", "partition"}
+LABELS = {"topic", "outcome", "reason", "stage", "since", "horizon", "model", "partition", "hash"}
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,20 +12,23 @@ import pytest
 from faust.types.tuples import TP
 
 from stream import decode
-from stream.assembly import Core
+from stream.assembly import assemble
+from stream.changing.offered import Offered
 from stream.decode import TimeBounds
-from stream.encode import Encoder, Scored
+from stream.encode import Scored
 from stream.errors import StateError
-from stream.events import EventBatch, Frame, Reject
+from stream.events import SOURCES, EventBatch, Frame, Reject
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.publisher import Batch, Publisher
 from stream.kafka.store import RowStore
+from stream.merge import Source
 from stream.metrics import Metrics
-from stream.pipeline import Pipeline
 from stream.scoring_loop import ScoringLoop
 from stream.settings import load
-from tests.shop import BOUNDS, START_MS, click, pipeline
+from stream.standing import SourceNow
+from tests.models import model_in
+from tests.shop import CPU, START_MS, click, no_rows
 
 CLICKS = TP("clicks", 0)
 
@@ -83,6 +86,11 @@ class _Checkpointer:
         self.offsets |= {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
 
+async def _look(partitions: Iterable[int]) -> dict[Source, SourceNow]:
+    """Sources that are whole."""
+    return {(source, partition): SourceNow("id", 0, 1_000, None) for source in SOURCES for partition in partitions}
+
+
 class _Failing:
     """A pipeline that fails in the middle of a batch, once it is let go."""
 
@@ -97,29 +105,41 @@ class _Failing:
 
 def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) -> tuple[ScoringLoop, _Checkpointer]:
     checkpointer = _Checkpointer()
-    good, table = pipeline()
+    settings = load(flags, environ={})
+    core = assemble(settings, model_in(tmp_path), CPU, no_rows)
+    core.pipeline = scoring or core.pipeline
     store = RowStore(tmp_path)
     store.own({0})
     loop = ScoringLoop(
-        load(flags, environ={}),
+        settings,
         intake=Intake(hold_max_ms=60_000, steps=64),
-        core=Core(BOUNDS, table, cast(Pipeline, scoring or good), cast(Encoder, None)),
+        core=core,
+        offered=Offered(core.model, try_out=lambda model: None, refused=lambda: None),
         publisher=cast(Publisher, publisher),
         checkpointer=cast(Checkpointer, checkpointer),
         store=store,
         metrics=Metrics(),
-        horizons=("30m", "24h", "session"),
         reach=_Reach,
+        look=_look,
         fail=lambda error: None,
     )
     return loop, checkpointer
 
 
 async def _run(loop: ScoringLoop) -> None:
-    await loop.assigned({0})
-    await loop.recovered({0})
-    loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])])
-    await loop.run()
+    loop.cutover.hear([], whole=True)
+    changing = asyncio.create_task(loop.cutover.run())
+    try:
+        await loop.assigned({0})
+        await loop.recovered({0})
+        while True:
+            if loop._committing.cuts:  # nothing is scored before the partition's row names a model
+                break
+            await asyncio.sleep(0.01)
+        loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3)])])
+        await loop.run()
+    finally:
+        changing.cancel()
 
 
 async def _end(loop: ScoringLoop, running: asyncio.Task[None]) -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from stream.errors import BrokerError, SettingsError
 from stream.kafka import topics
+from stream.patience import Patience
 from stream.settings import Settings
 
 T = TypeVar("T")
@@ -36,8 +37,9 @@ def with_broker(settings: Settings, work: Callable[[], Coroutine[Any, Any, T]], 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
     async def run() -> T:
-        say = _say if wait_secs > 0 else _silent
-        await topics.wait_for_broker(settings.bootstrap_servers, timeout_secs=max(wait_secs, _TRY_SECS), say=say)
+        patience = Patience(_say if wait_secs > 0 else _silent)
+        timeout_secs = max(wait_secs, _TRY_SECS)
+        await topics.wait_for_broker(settings.bootstrap_servers, timeout_secs=timeout_secs, patience=patience)
         try:
             return await work()
         except KafkaError as error:

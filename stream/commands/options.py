@@ -19,6 +19,7 @@ TOPICS = (
     "purchase_intent_topic",
     "anomaly_scores_topic",
     "dead_letters_topic",
+    "models_topic",
     "app_id",
     "partitions",
     "replication_factor",
@@ -97,14 +98,14 @@ def _completing(name: str, kind: Any) -> Callable[[click.Context, click.Paramete
     def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
         if kind is Path:
             return [CompletionItem(begun, type="dir")]
-        known = get_args(kind) if get_origin(kind) is Literal else _shipped_models() if name == "model" else ()
+        known = get_args(kind) if get_origin(kind) is Literal else shipped_models() if name == "model" else ()
         offered = [CompletionItem(value) for value in known if value.startswith(begun)]
         return offered or ([CompletionItem(begun, type="file")] if name == "model" else [])
 
     return complete
 
 
-def _shipped_models() -> list[str]:
+def shipped_models() -> list[str]:
     """As `model_file.shipped`, which takes seconds to import."""
     return sorted(path.stem for path in (Path(__file__).parents[1] / "models").glob("*.safetensors"))
 

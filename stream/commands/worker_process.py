@@ -14,8 +14,8 @@ from stream.processes import dying_with_parent
 from stream.settings import Settings, in_force
 
 # Torch and Faust take seconds to import: it does so while the broker starts, and a line lets it go on to be
-# `behaviour-stream worker`.
-_PROGRAM = "import stream.worker; input(); from stream.cli import main; main()"
+# `behaviour-stream worker`. Where it begins anew, that is the end of its input.
+_PROGRAM = "import sys, stream.worker; sys.stdin.readline(); from stream.cli import main; main()"
 _STOP_SECS = 10.0  # it commits and stops in about one; what it stored is thrown away anyway
 _TAIL_LINES = 15  # a message and the first frames below it
 

@@ -16,7 +16,7 @@ from stream.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The brokers, and those of the seven topics that are there."""
+    """The brokers, and those of the eight topics that are there."""
 
     client: AIOKafkaClient
     brokers: int
@@ -36,7 +36,7 @@ class Cluster:
 
 async def look(settings: Settings, client: AIOKafkaClient) -> Cluster:
     """Ask for everything. KafkaError where the broker refuses what no check can do without."""
-    names = [*settings.source_topics, *settings.output_topics, settings.changelog_topic]
+    names = [*settings.source_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
     topics = await inquiry.describe_topics(client, names)
     return Cluster(
         client=client,

@@ -1,4 +1,4 @@
-"""The seven topics: what they are, how safe they keep records, and whether their partitions are there."""
+"""The eight topics: what they are, how safe they keep records, and whether their partitions are there."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Checkpointer:
     ) -> None:
         """Write rows and offsets of one partition, all or nothing, once its outputs are acknowledged.
 
-        Raises FencedError where the partition is no longer ours, StateError where it is not known whether it was
+        Raises FencedError where the partition is no longer ours, PassingError where it is not known whether it was
         written: its state must then be restored before anything else is applied.
         """
         last = await self._producers[partition].commit(outputs, self._settings.changelog_topic, rows.batches, offsets)

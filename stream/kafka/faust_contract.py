@@ -39,7 +39,6 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (BaseConsumer, "_wait_next_records"): "(self, timeout)",
     (BaseConsumer, "perform_seek"): "(self)",
     (driver.Consumer, "seek_to_committed"): "(self)",
-    (driver.AIOKafkaConsumerThread, "seek_to_beginning"): "(self, *partitions)",
     (BaseConsumer, "commit"): "(self, topics=None, start_new_transaction=True)",
     (BaseConsumer, "on_partitions_revoked"): "(self, revoked)",
     (BaseConsumer, "resume_partitions"): "(self, tps)",
@@ -70,6 +69,7 @@ _SIGNATURES: dict[tuple[type, str], str] = {
     (GroupCoordinator, "request_rejoin"): "(self)",
     (BatchBuilder, "append"): "(self, *, timestamp, key, value, headers=[])",
     (BatchBuilder, "close"): "(self)",
+    (GroupCoordinator, "check_errors"): "(self)",
     (PartitionRecords, "_consumer_record"): "(self, tp, record)",
     (TopicPartitionState, "consumed_to"): "(self, position)",
     (SubscriptionState, "fetch_context"): "(self)",
@@ -88,6 +88,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     BatchBuilder: ("_builder", "_relative_offset"),
     TableManager: ("changelog_topics",),
     TopicPartitionState: ("lso",),
+    faust.Worker: ("_signal_stop_future",),
     driver.AIOKafkaConsumerThread: ("_consumer",),
     BaseConsumer: (
         "_active_partitions",

@@ -15,7 +15,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from stream.errors import FencedError, StateError
+from stream.errors import FencedError
+from stream.kafka import faults
 from stream.kafka.batches import BATCH_BYTES
 from stream.settings import Settings
 
@@ -73,21 +74,24 @@ class FencedProducer:
     ) -> int:
         """Commit what is in the transaction with these rows and offsets, once `sent` is acknowledged.
 
-        -> the offset of the last row. Raises FencedError where the partition is no longer ours, StateError where it is
-        not known whether all that was committed.
+        -> the offset of the last row. Raises FencedError where the partition is no longer ours, PassingError where it
+        is not known whether all that was committed.
         """
         try:
             with self._told():
-                await asyncio.gather(*sent)
-                futures = [await self._send(topic, self._partition, batch) for batch in rows]
-                written = await asyncio.gather(*futures)
-                await self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
+                sending = [await self._send(topic, self._partition, batch) for batch in rows]
+                # All at once: what counts is that it is there before the commit, and each is a round trip or two.
+                waits: list[Awaitable[Any]] = [*sending, *sent]
+                if offsets:  # aiokafka refuses none
+                    waits.append(self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id))
+                await asyncio.gather(*waits)
                 await self._producer.commit_transaction()
                 self._begun = False
         finally:
             self._unsealed.set()
         # A batch's future holds the offset of its first record.
-        return int(max(at.offset + batch.record_count() for at, batch in zip(written, rows, strict=True))) - 1
+        ends = [future.result().offset + batch.record_count() for future, batch in zip(sending, rows, strict=True)]
+        return int(max(ends)) - 1
 
     async def stop(self) -> None:
         """Let go; a transaction that is open is aborted."""
@@ -115,4 +119,4 @@ class FencedProducer:
             ended = sender.exception() if sender.done() and not sender.cancelled() else None
             if isinstance(ended or error, ProducerFenced):
                 raise FencedError(self._partition) from None
-            raise StateError(f"partition {self._partition}: its checkpoint failed ({ended or error!r})") from error
+            raise faults.told(ended or error, f"partition {self._partition}: its checkpoint failed") from error

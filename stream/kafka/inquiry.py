@@ -37,7 +37,7 @@ from aiokafka.protocol.transaction import (
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream.kafka.wire import DescribeGroup, DescribeTopics, ProduceAndBeToldErrors
+from stream.kafka.wire import NO_UUID, DescribeGroup, DescribeTopics, ProduceAndBeToldErrors
 
 T = TypeVar("T")
 
@@ -86,10 +86,11 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that is there; `operations` are our rights."""
+    """A topic that is there; `operations` are our rights; `id` is empty where the broker tells none."""
 
     partitions: tuple[Partition, ...]
     operations: int
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ async def describe_topics(client: AIOKafkaClient, names: Iterable[str]) -> dict[
                     Partition(p["partition"], p["leader"], tuple(p["replicas"]), tuple(p["isr"])) for p in partitions
                 ),
                 topic["operations"],
+                topic.get("topic_id", "").replace(NO_UUID, ""),
             )
     return found
 

@@ -28,10 +28,10 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
-    WriteOptions,
 )
 
-from stream.errors import SettingsError, StateError
+from stream.errors import PassingError, SettingsError, StateError
+from stream.kafka import disk
 from stream.rows import PARTITION_KEY, PartitionRow
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class RowStore:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
-            self._open.pop(partition).close()
+            disk.close(self._open.pop(partition), self._path(partition))
             with suppress(FileNotFoundError):
                 os.utime(self._path(partition))  # up to now it has had what was deleted
         for partition in sorted(wanted - self._open.keys()):
@@ -137,14 +137,12 @@ class RowStore:
         return WriteBatch(raw_mode=True)
 
     def apply(self, partition: int, writes: Iterable[WriteBatch], changelog_offset: int) -> None:
-        """Apply writes, then the changelog offset that they reach up to. StateError where the disk is full, say."""
-        db = self._db(partition)
-        try:
-            for write in writes:
-                db.write(write)
-            db.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
-        except Exception as error:
-            raise StateError(f"{self._path(partition)}: cannot be written ({error})") from None
+        """Apply writes, then the changelog offset that they reach up to. PassingError where the disk is full."""
+        db, path = self._db(partition), self._path(partition)
+        reached = self.new_write()
+        reached.put(_OFFSET_KEY, changelog_offset.to_bytes(8, "big"))
+        for write in (*writes, reached):
+            disk.write(db, path, write)
 
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Put rows (None: delete), then the changelog offset that they reach up to."""
@@ -184,7 +182,7 @@ class RowStore:
             return ask(db)
         except Exception as error:
             path = self._path(partition)
-            self._open.pop(partition).close()
+            disk.close(self._open.pop(partition), path)
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
@@ -209,6 +207,8 @@ class RowStore:
                 shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
         except OSError as error:
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be made ({error.strerror})") from None
             raise SettingsError(f"{path}: cannot be made ({error.strerror}); set --data-dir") from None
         except Exception as error:
             if _HELD.search(str(error)):
@@ -216,6 +216,8 @@ class RowStore:
                     f"{path}: another process has it open; each worker needs a --data-dir of its own"
                 ) from None
             # A copy is worth nothing that cannot be read: the changelog makes another.
+            if disk.is_full(error):
+                raise PassingError(f"{path}: cannot be opened ({error})") from None
             logger.warning("%s: cannot be read (%s); it is made anew from the changelog", path, error)
             shutil.rmtree(path, ignore_errors=True)
             return self._memory.open(path)
@@ -236,10 +238,8 @@ class _Memory:
         self._writes = WriteBufferManager.new_write_buffer_manager_with_cache(size // 2, False, self._blocks)
 
     def open(self, path: Path) -> Rdict:
-        without_log = WriteOptions()
-        without_log.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever its stub says
         db = Rdict(str(path), self._options())
-        db.set_write_options(without_log)
+        db.set_write_options(disk.without_waiting())
         return db
 
     def _options(self) -> Options:
@@ -250,6 +250,7 @@ class _Memory:
         blocks.set_cache_index_and_filter_blocks(True)  # else their memory grows with the users ever seen
         options = Options(raw_mode=True)
         options.create_if_missing(True)
+        disk.let_nobody_wait(options)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self._writes)
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)

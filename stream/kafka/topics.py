@@ -1,4 +1,4 @@
-"""The seven topics: made where they are missing, checked before anything starts, and the wait for a broker.
+"""The eight topics: made where they are missing, checked before anything starts, and the wait for a broker.
 
 Nothing here changes or deletes a topic that exists: what is wrong with it is said, with what to do.
 """
@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 
 from stream.errors import BrokerError, SettingsError
 from stream.kafka.inquiry import Configs, read_configs
+from stream.patience import Patience
 from stream.settings import Settings
 
 # The active segment is never compacted, and a restore reads it whole. Kafka's 1 GiB would be about 1.3 million rows of
@@ -31,7 +32,6 @@ _REQUEST_TIMEOUT_MS = 30_000  # a broker under load takes seconds to create topi
 _CREATED_TIMEOUT_SECS = 30.0  # until every broker of a cluster knows a new topic
 _RETRY_SECS = 0.2  # between two questions
 _ATTEMPT_TIMEOUT_MS = 5_000  # of a port that accepts and then says nothing
-_SAY_INTERVAL_SECS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ class Problem(NamedTuple):
 
     found: str
     remedy: str
+    absent: bool = False  # a topic: it may be on its way
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, self))
+        return "; ".join(filter(None, self[:2]))
 
 
 class TopicsError(SettingsError):
@@ -131,24 +132,19 @@ async def ensure_beside(settings: Settings, name: str) -> None:
         await _find_all(admin, (name,))
 
 
-async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, say: Callable[[str], None]) -> None:
-    """Return once a broker answers; until then `say` so, at once and every 10 s. BrokerError after `timeout_secs`."""
-    clock = time.monotonic
-    started, said = clock(), -inf
+async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None, patience: Patience) -> None:
+    """Return once a broker answers, which `patience` is told of. BrokerError after `timeout_secs`."""
+    started = time.monotonic()
     left_ms = inf if timeout_secs is None else timeout_secs * 1000
     while reason := await _unreachable(bootstrap_servers, int(min(_ATTEMPT_TIMEOUT_MS, max(left_ms, 1)))):
-        waited = clock() - started
         silent = f"broker {bootstrap_servers} does not answer ({reason})"
         if timeout_secs is not None:
-            left_ms = (timeout_secs - waited - _RETRY_SECS) * 1000
+            left_ms = (timeout_secs - (time.monotonic() - started) - _RETRY_SECS) * 1000
             if left_ms <= 0:
                 raise BrokerError(f"{silent}; gave up after {timeout_secs:.0f} s")
-        if waited - said >= _SAY_INTERVAL_SECS:
-            say(f"{silent}; waiting, {waited:.0f} s so far")
-            said = waited
+        patience.waits(silent)
         await asyncio.sleep(_RETRY_SECS)
-    if said >= 0:
-        say(f"broker {bootstrap_servers} answers, after {clock() - started:.0f} s")
+    patience.over(f"broker {bootstrap_servers} answers")
 
 
 def _wanted(settings: Settings) -> dict[str, NewTopic]:
@@ -157,9 +153,11 @@ def _wanted(settings: Settings) -> dict[str, NewTopic]:
     changelog = {"cleanup.policy": "compact", "segment.bytes": str(_CHANGELOG_SEGMENT_BYTES)}
     kinds = dict.fromkeys((*settings.source_topics, *settings.output_topics), stream)
     kinds[settings.changelog_topic] = changelog
+    kinds[settings.models_topic] = {"cleanup.policy": "compact"}
     durability = {"min.insync.replicas": str(settings.min_insync_replicas)}
+    counts = dict.fromkeys(kinds, settings.partitions) | {settings.models_topic: 1}  # versions are offsets
     return {
-        name: NewTopic(name, settings.partitions, settings.replication_factor, topic_configs=configs | durability)
+        name: NewTopic(name, counts[name], settings.replication_factor, topic_configs=configs | durability)
         for name, configs in kinds.items()
     }
 
@@ -177,13 +175,14 @@ def _checked(
 
 
 def _missing(name: str) -> Problem:
-    return Problem(f"{name}: missing", "`behaviour-stream topics` creates it")
+    return Problem(f"{name}: missing", "`behaviour-stream topics` creates it", absent=True)
 
 
 def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: list[NewTopic]) -> Iterator[Problem]:
-    """One user's events, state and scores share a partition number; dead letters need not."""
+    """One user's events, state and scores share a partition number; dead letters need not, models have one only."""
     counts = {topic.name: topic.num_partitions for topic in to_create} | {n: f.partitions for n, f in found.items()}
     counts.pop(settings.dead_letters_topic, None)
+    of_models = counts.pop(settings.models_topic, 1)
     if len(set(counts.values())) > 1:
         new = {topic.name for topic in to_create}
         each = ", ".join(f"{n} {'would get' if n in new else 'has'} {count}" for n, count in counts.items())
@@ -192,14 +191,20 @@ def _count_problems(settings: Settings, found: Mapping[str, _Found], to_create: 
             f"partition counts must be equal, or a user's events would go to different workers: {each}",
             f"{remedy}delete and recreate those that differ (adding partitions would part users from their state)",
         )
+    if of_models != 1:
+        yield Problem(
+            f"{settings.models_topic}: expected 1 partition, since an offset is a model's version, got {of_models}",
+            "delete and recreate it",
+        )
 
 
 def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator[Problem]:
     for name, topic in found.items():
         policy = topic.configs.values["cleanup.policy"]
-        if name == settings.changelog_topic and policy != "compact":
+        kept = {settings.changelog_topic: "the rows of quiet users", settings.models_topic: "models in use"}
+        if name in kept and policy != "compact":
             yield Problem(
-                f"{name}: cleanup.policy must be compact, or the rows of quiet users are deleted, is {policy}",
+                f"{name}: cleanup.policy must be compact, or {kept[name]} are deleted, is {policy}",
                 f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact",
             )
         least, replicas = int(topic.configs.values["min.insync.replicas"]), topic.replication_factor

@@ -13,17 +13,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
+
+from stream.errors import PassingError
+from stream.kafka import faults
 
 SCHEME = "frames"
 
@@ -46,6 +51,9 @@ class Committer(Protocol):
 
     async def quiesce(self) -> None:
         """Apply nothing more until the next assignment; returns when what was in flight is applied."""
+
+    def starts(self) -> Mapping[TP, int]:
+        """The offset from which each owned source partition is to be read; none before its rows are here."""
 
     def polled(self) -> None:
         """A poll has ended, with or without records."""
@@ -104,7 +112,17 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # Stock never asks how the group is: what its coordinator cannot get over stops it for ever, in silence.
+        with _told("the consumer's group"):
+            consumer._coordinator.check_errors()
+        try:
+            with _told("fetching"):
+                records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except OffsetOutOfRangeError as error:
+            # What became of it is told apart where its rows are at hand, in `recovered`. aiokafka, left to itself, goes
+            # on from the start or the end.
+            tp, offset = next(iter(error.args[0].items()))
+            raise PassingError(f"{tp.topic}[{tp.partition}] has no record at offset {offset} any more") from error
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
             self.reach = {}
@@ -120,6 +138,16 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
     def rejoin(self) -> None:
         """Have the group say anew what is ours; called from another thread."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Seek those that are still assigned."""
+        await self.call_thread(self._seek_to, self._ensure_consumer(), offsets)
+
+    async def _seek_to(self, consumer: Any, offsets: Mapping[TP, int]) -> None:
+        assigned = consumer.assignment()
+        for tp, offset in offsets.items():
+            if tp in assigned:
+                consumer.seek(TopicPartition(*tp), offset)
 
 
 class FrameConsumer(driver.Consumer):
@@ -241,21 +269,20 @@ class FrameConsumer(driver.Consumer):
         )  # fmt: skip
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, with no fetch in flight across the seek."""
+        """Seek source partitions to where their rows stand, with no fetch in flight across the seek."""
         async with self._fetch_lock:
             self._forget_frames()
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the committed offsets, or to the start.
+        """Seek to where the rows stand.
 
-        aiokafka leaves a partition where it is that has no committed offset, or 0: what was fetched of it and dropped
-        would be lost.
+        The offsets that the group has committed are the same, unless somebody deleted or set them. aiokafka leaves a
+        partition where it is that has none, or 0: what was fetched of it and dropped would be lost.
         """
-        committed = await super().seek_to_committed()
-        if start := [tp for tp, offset in committed.items() if not offset]:
-            await self._thread.seek_to_beginning(*start)
-        return committed
+        starts = self.app.committer.starts()
+        await self._thread.seek_to(starts)
+        return starts
 
     def _forget_frames(self) -> None:
         self._reach = {}
@@ -354,3 +381,14 @@ def register() -> None:
 
 def _as_parsed(self: PartitionRecords, tp: TP, record: Any) -> Any:
     return record
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say what aiokafka's errors mean, but for the one that is answered here."""
+    try:
+        yield
+    except OffsetOutOfRangeError:
+        raise
+    except faults.KAFKA_FAULTS as error:
+        raise faults.told(error, f"{what} failed") from error

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from aiokafka.protocol.admin import DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.produce import ProduceRequest_v8
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+from aiokafka.protocol.types import (
+    AbstractType,
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    String,
+    TaggedFields,
+)
 
 
-class _TopicsAnswer(Response):  # type: ignore[misc]  # aiokafka has no types
+class _Uuid(AbstractType[str]):  # type: ignore[misc]  # aiokafka has no types
+    """16 bytes, in hex here; all 0 for none."""
+
+    @classmethod
+    def encode(cls, value: str) -> bytes:
+        return bytes.fromhex(value)
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> str:
+        return data.read(16).hex()
+
+
+NO_UUID = bytes(16).hex()
+
+# Fields that both versions of the answer have.
+_PARTITION = (("error_code", Int16), ("partition", Int32), ("leader", Int32), ("leader_epoch", Int32))
+_COPIES = ("replicas", "isr", "offline_replicas")
+_TAGS = ("tags", TaggedFields)
+
+
+class _TopicsAnswer(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 8
     SCHEMA = Schema(
@@ -22,18 +55,7 @@ class _TopicsAnswer(Response):  # type: ignore[misc]  # aiokafka has no types
                 ("error_code", Int16),
                 ("topic", String()),
                 ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
+                ("partitions", Array(*_PARTITION, *((name, Array(Int32)) for name in _COPIES))),
                 ("operations", Int32),
             ),
         ),
@@ -53,16 +75,64 @@ class _TopicsQuestion(RequestStruct):  # type: ignore[misc]
     )
 
 
-class DescribeTopics(Request[_TopicsQuestion]):  # type: ignore[misc]
-    """Metadata with our rights: Kafka 2.3 and newer."""
+class _TopicsAnswerWithIds(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32), ("host", CompactString()), ("port", Int32), ("rack", CompactString()), _TAGS
+            ),
+        ),
+        ("cluster_id", CompactString()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString()),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                ("partitions", CompactArray(*_PARTITION, *((name, CompactArray(Int32)) for name in _COPIES), _TAGS)),
+                ("operations", Int32),
+                _TAGS,
+            ),
+        ),
+        ("cluster_operations", Int32),
+        _TAGS,
+    )
+
+
+class _TopicsQuestionForIds(RequestStruct):  # type: ignore[misc]
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 10
+    RESPONSE_TYPE = _TopicsAnswerWithIds
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("topic", CompactString()), _TAGS)),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_operations", Boolean),
+        ("include_topic_operations", Boolean),
+        _TAGS,
+    )
+
+
+class DescribeTopics(Request[_TopicsQuestion | _TopicsQuestionForIds]):  # type: ignore[misc]
+    """Metadata with our rights: Kafka 2.3 and newer; from 2.8 on with the ids of topics."""
 
     API_KEY = 3
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
 
-    def build(self, request_struct_class: type[_TopicsQuestion]) -> _TopicsQuestion:
-        return request_struct_class(self._names, False, False, True)
+    def build(
+        self, request_struct_class: type[_TopicsQuestion | _TopicsQuestionForIds]
+    ) -> _TopicsQuestion | _TopicsQuestionForIds:
+        if request_struct_class is _TopicsQuestionForIds:
+            return _TopicsQuestionForIds([(NO_UUID, name, {}) for name in self._names], False, False, True, {})
+        return _TopicsQuestion(self._names, False, False, True)
 
 
 class _GroupQuestion(RequestStruct):  # type: ignore[misc]

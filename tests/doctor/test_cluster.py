@@ -250,7 +250,7 @@ async def test_missing_topics_are_one_error_with_one_thing_to_do(settings: Setti
     view = await cluster.look(settings, client)
     findings = await check_topics(settings, view)
     assert [finding.to_do for finding in findings] == ["`behaviour-stream topics` creates it"]
-    assert findings[0].found.count(": missing") == 7
+    assert findings[0].found.count(": missing") == 8
     for check in (check_durability, check_partitions, waiting.check_waiting, rights.check_rights, clock.check_clock):
         assert [finding.status for finding in await check(settings, view)] == ["skipped"]
 
@@ -263,6 +263,7 @@ async def test_unequal_partitions_and_a_changelog_that_is_not_compacted_are_erro
         *(NewTopic(name, 4, 1) for name in (*settings.source_topics[:2], *settings.output_topics)),
         NewTopic(settings.purchases_topic, 3, 1),
         NewTopic(settings.changelog_topic, 4, 1),
+        NewTopic(settings.models_topic, 1, 1, topic_configs={"cleanup.policy": "compact"}),
     )
     findings = errors(await check_topics(settings, await cluster.look(settings, client)))
     assert len(findings) == 2

@@ -68,8 +68,9 @@ def run(plan: Plan, rounds: int, folder: Path, say: Say) -> list[Outcome]:
     if len(outcomes) == rounds:
         return outcomes
     work = (folder / state.name).absolute()
-    _tidy(work)
-    work.mkdir(parents=True)
+    _unmount(work)
+    for begun in ("broker", f"round-{len(outcomes) + 1}"):  # by a run that was killed; rounds with defects are kept
+        shutil.rmtree(work / begun, ignore_errors=True)
     with EmbeddedBroker(work / "broker") as broker:
         while len(outcomes) < rounds:
             number = len(outcomes) + 1
@@ -78,7 +79,7 @@ def run(plan: Plan, rounds: int, folder: Path, say: Say) -> list[Outcome]:
             state.write(outcomes)
             say(_line(plan, outcome))
     if not any(outcome.defects(plan) for outcome in outcomes):
-        _tidy(work)
+        shutil.rmtree(work, ignore_errors=True)
     return outcomes
 
 
@@ -98,11 +99,10 @@ async def _delete_topics(settings: Settings) -> None:
         await admin.delete_topics([*settings.source_topics, *settings.output_topics, settings.changelog_topic])
 
 
-def _tidy(work: Path) -> None:
-    """What a campaign that was killed has left behind."""
+def _unmount(work: Path) -> None:
+    """What a campaign that was killed has left mounted."""
     for mounted in disk.left_behind(work):
         disk.unmount(mounted)
-    shutil.rmtree(work, ignore_errors=True)
 
 
 def _line(plan: Plan, outcome: Outcome) -> str:

@@ -55,5 +55,6 @@ def why_not(folder: Path) -> str:
 
 def left_behind(under: Path) -> list[Path]:
     """What a campaign that was killed has left mounted below this folder."""
-    mounts = (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
+    told = Path("/proc/mounts")  # of Linux
+    mounts = (line.split()[1] for line in told.read_text().splitlines()) if told.exists() else ()
     return [path for path in map(Path, mounts) if path.is_relative_to(under)]

@@ -7,6 +7,7 @@ each several times.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -149,8 +150,9 @@ class FillDisk:
             if self.also == "kill":
                 ended = ground.fleet.exits.total() + 1
                 await ground.fleet.kill(slot)
-                async with asyncio.timeout(_STARTED_SECS):
-                    await ground.fleet.until(lambda: slot.begun or ground.fleet.exits.total() > ended)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_STARTED_SECS):
+                        await ground.fleet.until(lambda: slot.begun or ground.fleet.exits.total() > ended)
             elif self.also == "move":
                 await Join().throw(ground)
             await asyncio.sleep(self.secs)

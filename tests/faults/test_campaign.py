@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.faults import campaign
 from tests.faults.campaign import State
+from tests.faults.faults import draw
 from tests.faults.rounds import Form, Outcome, Plan
 from tests.faults.verdict import Tally
 from tests.running import lives
@@ -53,7 +55,7 @@ def test_nothing_is_lost_and_nothing_is_applied_twice(form: Form, guarantee: str
 
 
 def _command(folder: Path) -> list[str]:
-    arguments = f"--rounds 2 --seed {SEED} --form loaded --faults 1 --events 500 --json".split()
+    arguments = f"--rounds 2 --seed {SEED} --form loaded --faults 0 --events 300 --json".split()
     return [sys.executable, "-m", "tests.faults", *arguments, "--folder", str(folder)]
 
 
@@ -81,6 +83,17 @@ def test_a_killed_campaign_leaves_no_process_and_goes_on_with_the_same_command(t
     assert (report["rounds"], report["lost"], report["rows_differ"], report["committed_past_work"]) == (2, 0, 0, 0)
     rounds = [line for line in (tmp_path / "campaign.log").read_text().splitlines() if " round " in line]
     assert ["round 1" in rounds[0], "round 2" in rounds[1], len(rounds)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("small_disks", [False, True])
+def test_faults_are_drawn_by_seed_and_a_deck_has_every_kind(small_disks: bool) -> None:
+    rounds = [draw(3, number, 4, small_disks=small_disks) for number in range(30)]
+    assert rounds == [draw(3, number, 4, small_disks=small_disks) for number in range(30)]
+    assert rounds != [draw(4, number, 4, small_disks=small_disks) for number in range(30)]
+    kinds = Counter(fault.kind for of_round in rounds for fault in of_round)
+    assert len(kinds) == (12 if small_disks else 11)
+    assert min(kinds.values()) >= 9  # of 120, by a deck of 12 or 13 cards
+    assert ("worker's disk is full" in kinds) == small_disks
 
 
 def _outcome(number: int, **tally: int) -> Outcome:

@@ -208,4 +208,4 @@ async def test_without_a_broker_it_waits_until_one_comes_up_or_it_is_stopped(
         with late:  # it has no topics, so the worker is not to go on any further
             await asyncio.to_thread(patient.process.wait, ENDS_SECS)
         assert f"broker {late.bootstrap_servers} answers, after " in patient.said()
-        assert patient.said().count(": missing; `behaviour-stream topics` creates it") == 7
+        assert patient.said().count(": missing; `behaviour-stream topics` creates it") == 8

@@ -15,6 +15,7 @@ from stream.errors import BrokerError, SettingsError
 from stream.kafka import topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.topics import Problem, TopicsError
+from stream.patience import Patience
 from stream.settings import Settings
 
 
@@ -23,9 +24,11 @@ async def test_what_ensure_creates_check_finds_without_a_difference(settings: Se
     assert {report.topic for report in created} == {
         *settings.source_topics,
         *settings.output_topics,
+        settings.models_topic,
         settings.changelog_topic,
     }
-    assert all(r.created and r.partitions == 4 and r.replication_factor == 1 and not r.differences for r in created)
+    assert {r.topic: r.partitions for r in created if r.partitions != 4} == {settings.models_topic: 1}
+    assert all(r.created and r.replication_factor == 1 and not r.differences for r in created)
     assert await topics.check(settings) == [dataclasses.replace(r, created=False) for r in created]
 
 
@@ -39,7 +42,7 @@ async def test_check_names_every_missing_topic_and_creates_none(settings: Settin
     for _ in range(2):
         with pytest.raises(SettingsError) as refused:
             await topics.check(settings)
-        assert str(refused.value).count(": missing") == 7
+        assert str(refused.value).count(": missing") == 8
     assert settings.changelog_topic in str(refused.value)
 
 
@@ -51,7 +54,7 @@ async def test_unequal_counts_refuse_naming_each_topic_with_its_count(settings: 
     with pytest.raises(SettingsError, match=f"{settings.clicks_topic}: missing"):  # nothing was created meanwhile
         await topics.check(settings)
     reports = await topics.ensure(msgspec.structs.replace(settings, partitions=6))
-    assert {report.partitions for report in reports} == {6}
+    assert {report.partitions for report in reports if report.topic != settings.models_topic} == {6}
 
 
 async def test_dead_letters_may_have_any_partition_count(settings: Settings) -> None:
@@ -64,6 +67,18 @@ async def test_a_changelog_that_is_not_compacted_refuses(settings: Settings) -> 
     await _create(settings, NewTopic(settings.changelog_topic, 4, 1, topic_configs={"cleanup.policy": "delete"}))
     with pytest.raises(SettingsError, match=r"cleanup\.policy must be compact.*is delete"):
         await topics.ensure(settings)
+
+
+async def test_a_models_topic_that_would_forget_or_has_no_single_order_refuses(settings: Settings) -> None:
+    await _create(settings, NewTopic(settings.models_topic, 2, 1))
+    with pytest.raises(TopicsError) as refused:
+        await topics.ensure(settings)
+    assert f"{settings.models_topic}: expected 1 partition, since an offset is a model's version, got 2" in str(
+        refused.value
+    )
+    assert f"{settings.models_topic}: cleanup.policy must be compact, or models in use are deleted" in str(
+        refused.value
+    )
 
 
 async def test_more_insync_replicas_than_replicas_refuses(settings: Settings) -> None:
@@ -80,9 +95,9 @@ async def test_all_problems_are_listed_one_per_line(settings: Settings) -> None:
     )
     with pytest.raises(SettingsError) as refused:
         await topics.check(settings)
-    assert len(str(refused.value).splitlines()) == 5 + 3  # missing; counts, insync replicas, cleanup policy
+    assert len(str(refused.value).splitlines()) == 6 + 3  # missing; counts, insync replicas, cleanup policy
     assert isinstance(refused.value, TopicsError)
-    assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy in refused.value.problems)
+    assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy, _ in refused.value.problems)
     in_sync = f"{settings.clicks_topic}: min.insync.replicas=2 with 1 replicas: no record could be acknowledged"
     assert Problem(in_sync, "lower it, or add replicas") in refused.value.problems
 
@@ -130,7 +145,7 @@ async def test_an_absent_broker_is_said_at_once_and_raised_after_the_timeout(
 ) -> None:
     absent, said = EmbeddedBroker(tmp_path).bootstrap_servers, list[str]()
     with pytest.raises(BrokerError, match=rf"{absent} does not answer \(ConnectionRefusedError\); gave up after 1 s"):
-        await topics.wait_for_broker(absent, timeout_secs=1.0, say=said.append)
+        await topics.wait_for_broker(absent, timeout_secs=1.0, patience=Patience(said.append))
     assert said == [f"broker {absent} does not answer (ConnectionRefusedError); waiting, 0 s so far"]
     assert not caplog.records
     assert logging.getLogger("aiokafka.client").isEnabledFor(logging.ERROR)  # and is heard again afterwards
@@ -142,19 +157,19 @@ async def test_a_port_that_accepts_and_says_nothing_is_no_broker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = "{}:{}".format(*mute.getsockname())
         with pytest.raises(BrokerError, match=r"does not answer \(\w+Error\); gave up after 1 s"):
-            await topics.wait_for_broker(address, timeout_secs=1.0, say=lambda _: None)
+            await topics.wait_for_broker(address, timeout_secs=1.0, patience=Patience(lambda _: None))
 
 
 async def test_an_address_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match="--bootstrap-servers=shop:port: expected host:port"):
-        await topics.wait_for_broker("shop:port", timeout_secs=None, say=lambda _: None)
+        await topics.wait_for_broker("shop:port", timeout_secs=None, patience=Patience(lambda _: None))
 
 
 @pytest.mark.broker
 async def test_a_broker_that_comes_up_during_the_wait_is_found(tmp_path: Path) -> None:
     broker, said = EmbeddedBroker(tmp_path), asyncio.Queue[str]()
     waiting = asyncio.create_task(
-        topics.wait_for_broker(broker.bootstrap_servers, timeout_secs=60.0, say=said.put_nowait)
+        topics.wait_for_broker(broker.bootstrap_servers, timeout_secs=60.0, patience=Patience(said.put_nowait))
     )
     assert "waiting, 0 s so far" in await said.get()
     with broker:  # blocks the loop: the wait goes on once it is up

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import rows
+from stream.cuts import Cut
 from stream.errors import StateError
 from stream.merge import Position
 from stream.model import Cell
@@ -131,9 +132,15 @@ def test_bytes_that_are_no_row_are_refused(damage: Callable[[bytes], bytes]) -> 
 
 
 def test_a_partitions_row_is_read_back_and_an_unknown_one_refused() -> None:
-    row = rows.PartitionRow(positions={0: Position(7, 70), 2: Position(3)})
+    cut = Cut(version=3, sha256="ab" * 32, name="shop", changes=1, offsets={0: 7})
+    row = rows.PartitionRow(positions={0: Position(7, 70), 2: Position(3)}, cuts=(cut,))
     assert rows.PartitionRow.from_bytes(row.to_bytes()) == row
-    with pytest.raises(StateError, match="expected format 1, got 2"):
-        rows.PartitionRow.from_bytes(row.to_bytes().replace(b'"format":1', b'"format":2'))
+    with pytest.raises(StateError, match="expected format 2 or older, got 3"):
+        rows.PartitionRow.from_bytes(row.to_bytes().replace(b'"format":2', b'"format":3'))
     with pytest.raises(StateError, match="row of a partition"):
         rows.PartitionRow.from_bytes(b"\x00")
+
+
+def test_a_partitions_row_of_format_1_has_no_cut() -> None:
+    row = rows.PartitionRow.from_bytes(b'{"format":1,"positions":{"0":{"offset":7,"order_ms":70}}}')
+    assert (row.positions, row.cuts) == ({0: Position(7, 70)}, ())

@@ -1,5 +1,5 @@
 """Law: topics loaded beforehand, kill and restart anywhere, any number of times: rows equal those of an uninterrupted
-run, every input is scored, no offset is ahead of its row.
+run, every input is scored or a dead letter, no offset is ahead of its row; exactly once, if that is the guarantee.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,16 @@ from tests.running import Worker, committed, ends, fill, read, running, scores, 
 from tests.shop import assert_rows_alike
 
 EVENTS = 60_000
+CUT = 200  # after so many events, the last of them comes again as a record that is cut short
 KILLS = 5
 
 
-def _loaded() -> list[ShopEvent]:
-    return list(itertools.islice(simulate(scenario.load(), seed=7, users=3_000, start_ms=1_767_225_600_000), EVENTS))
+def _loaded() -> Iterator[ShopEvent]:
+    events = simulate(scenario.load(), seed=7, users=3_000, start_ms=1_767_225_600_000)
+    for n, event in enumerate(itertools.islice(events, EVENTS), 1):
+        yield event
+        if n % CUT == 0:
+            yield event._replace(value=event.value[:-1])
 
 
 def _of_another_app(settings: Settings, suffix: str, data_dir: Path) -> Settings:
@@ -51,15 +57,21 @@ class Sent(NamedTuple):
     partition: int
     offset: int
     key: bytes
-    event_id: str
+    event_id: str  # empty: it is no event
 
 
-async def _source_records(settings: Settings) -> list[Sent]:
-    return [
-        Sent(topic, record.partition, record.offset, record.key, json.loads(record.value)["event_id"])
-        for topic in settings.source_topics
-        for record in await read(settings, topic)
-    ]
+async def _source_records(settings: Settings) -> tuple[list[Sent], list[Sent]]:
+    """Events, and records that are none."""
+    events: list[Sent] = []
+    cut: list[Sent] = []
+    for topic in settings.source_topics:
+        for record in await read(settings, topic):
+            place = (topic, record.partition, record.offset, record.key)
+            if record.value.endswith(b"}"):
+                events.append(Sent(*place, json.loads(record.value)["event_id"]))
+            else:
+                cut.append(Sent(*place, ""))
+    return events, cut
 
 
 async def _assert_no_offset_is_ahead_of_its_row(settings: Settings, sources: list[Sent]) -> None:
@@ -86,9 +98,9 @@ async def test_rows_after_five_kills_equal_those_of_an_uninterrupted_run(setting
     ]
     for app in (whole, *killed):
         await topics_module.ensure(app)
-    assert await fill(settings, _loaded()) == EVENTS
-    sources = await _source_records(settings)
-    assert len(sources) == EVENTS
+    assert await fill(settings, _loaded()) == EVENTS + EVENTS // CUT
+    sources, cut = await _source_records(settings)
+    assert (len(sources), len(cut)) == (EVENTS, EVENTS // CUT)
 
     with running(whole, tmp_path / "whole.log") as worker:
         await until_committed(whole, worker)
@@ -98,13 +110,14 @@ async def test_rows_after_five_kills_equal_those_of_an_uninterrupted_run(setting
         _assert_all_scored(sources, await scores(whole, getattr(whole, topic)), repeats=False)
 
     for app in killed:
+        repeats = app.guarantee == "at_least_once"
         await _kill_five_times(app, sources, tmp_path / f"{app.guarantee}.log")
         _assert_equal(expected, await _state(app))
         for topic in ("purchase_intent_topic", "anomaly_scores_topic"):
-            repeats = app.guarantee == "at_least_once"
             _assert_all_scored(sources, await scores(app, getattr(app, topic)), repeats=repeats)
             once = len({(sent.key, sent.event_id) for sent in sources})
             assert len(await read(app, getattr(app, topic), aborted=True)) > once, "no kill left anything uncommitted"
+        _assert_all_refused(cut, await scores(app, app.dead_letters_topic), repeats=repeats)
 
 
 async def _kill_five_times(settings: Settings, sources: list[Sent], log: Path) -> None:
@@ -131,6 +144,12 @@ def _assert_equal(expected: dict[bytes, bytes], found: dict[bytes, bytes]) -> No
         if key != rows.PARTITION_KEY:
             # h lies within 1; c has no bounds, and at 37 the next float32 is 4e-6 away.
             assert_rows_alike(found[key], row, rtol=1e-5)
+
+
+def _assert_all_refused(cut: list[Sent], dead_letters: list[dict[str, Any]], *, repeats: bool) -> None:
+    ids = Counter(letter["id"] for letter in dead_letters)
+    assert ids.keys() == {f"{sent.topic}-{sent.partition}-{sent.offset}" for sent in cut}
+    assert repeats or set(ids.values()) == {1}
 
 
 def _assert_all_scored(sources: list[Sent], published: list[dict[str, Any]], *, repeats: bool) -> None:
