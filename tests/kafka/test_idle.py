@@ -33,7 +33,7 @@ async def test_a_worker_to_spare_takes_over_however_long_it_has_waited(settings:
         await owner.wait_for(r"scoring partitions \[0\]")
         with running(spare, tmp_path / "spare.log", program=_RUN) as waiting:
             await waiting.wait_for(r"scoring partitions \[\]")
-            await asyncio.sleep(3 * _MAX_POLL_SECS)
+            await asyncio.sleep(2 * _MAX_POLL_SECS)
             assert await owner.stop() == 0, owner.said()
             await waiting.wait_for(r"scoring partitions \[0\]")
             assert await waiting.stop() == 0, waiting.said()
