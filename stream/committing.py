@@ -122,13 +122,13 @@ class Committing:
         return self._liveness.moved_at
 
     def topic_ids(self) -> dict[str, str]:
-        """By name, the ids of the source topics that are being read."""
-        return {self._settings.source_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
+        """By name, the ids of the topics that are being read."""
+        return {self._settings.read_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
 
     def stands(self) -> dict[TopicPartition, int] | None:
         """The committed offset of each owned source partition; None before the first assignment."""
         topics, committed = self._settings.source_topics, self._committed.copy()
-        at = {TopicPartition(topics[source], p): position.offset for (source, p), (position, _) in committed.items()}
+        at = {TopicPartition(topics[s], p): at.offset for (s, p), (at, _) in committed.items() if s in SOURCES}
         return at if self._owned_any else None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ from stream.shop_event import ShopEvent
 from stream.simulator import scenario
 from stream.simulator.load import Destination, produce
 from stream.simulator.simulate import simulate
+from stream.traces.asking import ask, until_granted
+from stream.traces.looking import look
+from stream.traces.receipt import topic_configs
 from tests.running import Worker, committed, fill, read, running, scores, until_committed
 
 START_MS = 1_767_225_600_000
@@ -53,8 +56,19 @@ def _command(settings: Settings, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
-async def _erase(settings: Settings, *arguments: str) -> tuple[int, dict[str, Any]]:
+async def _by_command(settings: Settings, *arguments: str) -> tuple[int, dict[str, Any]]:
     return await asyncio.to_thread(_command, settings, *arguments)
+
+
+async def _erase(settings: Settings, user: str, *, wait_secs: float = 180) -> Sequence[int]:
+    """As the command does -> the partitions in which it is not granted."""
+    asked = await ask(settings, user)
+    return await until_granted(settings, asked, wait_secs=wait_secs, say=lambda text: None)
+
+
+async def _is_erased(settings: Settings, user: str) -> bool:
+    """As `--check` tells it."""
+    return (await look(settings, user, await topic_configs(settings), lambda *_: None)).erased
 
 
 async def _send(settings: Settings, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
@@ -107,11 +121,10 @@ async def test_nothing_of_an_erased_user_is_left_and_nobody_else_notices(
             before = await _state(settings)
             assert _events_seen(before[GONE.encode()] or b"") == 40
             tasks.create_task(_load(settings, stop))
-            code, receipt = await _erase(settings, GONE)
+            code, receipt = await _by_command(settings, GONE)
             assert (code, receipt["granted"], receipt["waiting"]) == (0, True, [])
             assert len(receipt["gone"]) == 3
-            code, _ = await _erase(settings, BACK)
-            assert code == 0
+            assert await _erase(settings, BACK) == []
             await fill(settings, _clicks(BACK, 5, since_ms=START_MS + 10_000_000))
             stop.set()
             await until_committed(settings, worker)
@@ -130,7 +143,7 @@ async def test_nothing_of_an_erased_user_is_left_and_nobody_else_notices(
     assert _files_with(GONE, settings.data_dir) == []
     assert _files_with(BYSTANDER, settings.data_dir)
 
-    code, found = await _erase(settings, GONE, "--check")
+    code, found = await _by_command(settings, GONE, "--check")
     assert (code, found["erased"]) == (0, True)
     records = {(traces["topic"], traces["what"]): traces for traces in found["traces"]}
     assert records[settings.clicks_topic, "events"]["records"] == 40
@@ -138,8 +151,7 @@ async def test_nothing_of_an_erased_user_is_left_and_nobody_else_notices(
     assert records[settings.erasures_topic, "requests: the id"]["records"] == 4
     assert records[settings.changelog_topic, "deletions of them: the id"]["records"] == 1
     assert records[settings.dead_letters_topic, "records that were refused"]["records"] == 0
-    code, found = await _erase(settings, BYSTANDER, "--check")
-    assert (code, found["erased"]) == (1, False)
+    assert not await _is_erased(settings, BYSTANDER)
 
     shutil.rmtree(settings.data_dir)  # a lost disk
     with running(settings, tmp_path / "worker.log") as worker:
@@ -185,27 +197,25 @@ async def test_a_request_outlives_whoever_was_to_grant_it(
     await fill(settings, [*_clicks(GONE, 9), *_clicks(BYSTANDER, 9)])
     users = {key: next(r.partition for r in await read(settings, settings.clicks_topic) if r.key == key.encode())
              for key in (GONE, BYSTANDER)}  # fmt: skip
-    busy = msgspec.structs.replace(settings, checkpoint_interval_ms=600_000, data_dir=tmp_path / "busy")
+    never = {"checkpoint_interval_ms": 600_000, "transaction_timeout_ms": 900_000}
+    busy = msgspec.structs.replace(settings, data_dir=tmp_path / "busy", **never)
     with running(busy, tmp_path / "busy.log") as worker:  # it never comes to a checkpoint
         await worker.wait_for(r"scoring partitions")
-        code, receipt = await _erase(settings, GONE, "--wait-secs", "1")
-        assert (code, receipt["granted"], receipt["gone"]) == (1, False, [])
-        assert users[GONE] in receipt["waiting"]
+        assert users[GONE] in await _erase(settings, GONE, wait_secs=0)
         await _until_waiting(worker)
         worker.kill()
     first, second = (msgspec.structs.replace(settings, data_dir=tmp_path / name) for name in ("first", "second"))
     with running(first, tmp_path / "first.log") as worker:
         await worker.wait_for(r"scoring partitions \[0, 1, 2, 3\]")
         with running(second, tmp_path / "second.log") as joining:
-            erasing = asyncio.create_task(_erase(settings, BYSTANDER, "--wait-secs", "180"))
+            erasing = asyncio.create_task(_erase(settings, BYSTANDER))
             await joining.wait_for(r"scoring partitions \[\d, \d\]")
-            assert (await erasing)[0] == 0
+            assert await erasing == []
             assert await joining.stop() == 0, joining.said()
         assert await worker.stop() == 0, worker.said()
     state = await _state(settings)
     assert [state[user.encode()] for user in (GONE, BYSTANDER)] == [None, None]
-    for user in (GONE, BYSTANDER):
-        assert (await _erase(settings, user, "--check"))[0] == 0
+    assert [await _is_erased(settings, user) for user in (GONE, BYSTANDER)] == [True, True]
 
 
 async def test_what_is_no_request_goes_to_dead_letters_and_holds_up_nobody(
