@@ -12,7 +12,7 @@ from typing import Any
 from faust.tables.base import Collection
 from faust.types import TP
 
-from stream.errors import StateError
+from stream.errors import PassingError, StateError
 from stream.kafka.store import RowStore
 
 # Frames of the changelog that recovery collects before it applies them; a frame is a whole poll.
@@ -65,6 +65,8 @@ class UserTable(Collection):
         owned = {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == changelog}
         for topic in self._source_topics:
             here = {tp.partition for tp in assigned if tp.topic == topic}
+            if owned and not here:  # Faust leaves out a topic that it does not find
+                raise PassingError(f"{topic}: gone, or not known yet to the broker that was asked")
             if here != owned:
                 raise StateError(
                     f"assignment: this worker has partitions {sorted(owned)} of {changelog}, but {sorted(here)} of "
