@@ -14,7 +14,7 @@ from stream import model_file
 from stream.assembly import assemble
 from stream.changing.offered import Offered
 from stream.changing.trial import try_out
-from stream.errors import StateError
+from stream.errors import PassingError, StateError
 from stream.intake import Intake
 from stream.kafka import faust_contract, models_topic, sources, transport
 from stream.kafka.checkpoint import Checkpointer
@@ -53,13 +53,15 @@ class WorkerApp(FrameApp):
 
     async def take(self, assigned: set[TP]) -> None:
         """Own what is assigned. Runs inside the assignment, without heartbeats: it must be short."""
-        here = [{tp.partition for tp in assigned if tp.topic == topic} for topic in self.read_topics]
-        owned = here[0]
-        for topic, partitions in zip(self.read_topics, here, strict=True):
+        here = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in self.read_topics}
+        owned = set[int]().union(*here.values())
+        for topic, partitions in here.items():
+            if owned and not partitions:  # Faust leaves out a topic that it does not find
+                raise PassingError(f"{topic}: gone, or not known yet to the broker that was asked")
             if partitions != owned:
                 raise StateError(
-                    f"assignment: this worker has partitions {sorted(owned)} of {self.read_topics[0]}, but "
-                    f"{sorted(partitions)} of {topic}; a user's events and row must be on one worker"
+                    f"assignment: this worker has partitions {sorted(owned)}, but only {sorted(partitions)} of {topic}; "
+                    "a user's events and row must be on one worker"
                 )
         standby = {tp.partition for tp in self.assignor.assigned_standbys()} - owned
         logger.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -64,6 +65,8 @@ def set_up_logging(level: str) -> None:
 
 
 def hush() -> None:
-    """Let libraries say nothing more: what they say while a worker stops for a reason that it tells is beside it."""
+    """Let libraries and their threads say nothing more: while a worker stops for a reason that it tells, it is beside
+    that."""
     for noisy in _LIBRARIES:
         logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
+    threading.excepthook = lambda died: None
