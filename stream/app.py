@@ -60,8 +60,8 @@ class WorkerApp(FrameApp):
                 raise PassingError(f"{topic}: gone, or not known yet to the broker that was asked")
             if partitions != owned:
                 raise StateError(
-                    f"assignment: this worker has partitions {sorted(owned)}, but only {sorted(partitions)} of {topic}; "
-                    "a user's events and row must be on one worker"
+                    f"assignment: this worker has partitions {sorted(owned)}, but of {topic} only "
+                    f"{sorted(partitions)}; a user's events and row must be on one worker"
                 )
         standby = {tp.partition for tp in self.assignor.assigned_standbys()} - owned
         logger.info(
