@@ -31,8 +31,13 @@ async def load(settings: Settings, events: Iterator[ShopEvent], stop: asyncio.Ev
 
 
 async def sent(settings: Settings) -> Counter[bytes]:
-    """Events on the source topics, by user."""
-    return Counter([record.key for topic in settings.source_topics for record in await read(settings, topic)])
+    """Events on the source topics, by user; what was sent twice once."""
+    events = {
+        (record.key, json.loads(record.value)["event_id"])
+        for topic in settings.source_topics
+        for record in await read(settings, topic)
+    }
+    return Counter(user for user, _ in events)
 
 
 async def counted(settings: Settings) -> Counter[bytes]:

@@ -195,7 +195,7 @@ def test_the_broker_command_runs_until_ctrl_c_and_leaves_no_process(tmp_path: Pa
 def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
     missing = run("topics", "--check", *topic_flags(settings))
     assert missing.returncode == 2
-    assert missing.stderr.count(": missing") == 8
+    assert missing.stderr.count(": missing") == 9
     created = run("topics", *topic_flags(settings))
     assert (created.returncode, created.stdout.count(": created")) == (0, 8)
     checked = run("topics", "--check", *topic_flags(settings))
@@ -205,7 +205,7 @@ def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
 def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(settings: Settings) -> None:
     missing = run("topics", "--check", "--json", *topic_flags(settings))
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr.count(": missing") == 8
+    assert missing.stderr.count(": missing") == 9
     created = run("topics", "--json", "--wait-secs=30", *topic_flags(settings), "--partitions=3")
     checked = run("topics", "--check", "--json", *topic_flags(settings), "--partitions=4")
     assert (created.returncode, checked.returncode, created.stderr, checked.stderr) == (0, 0, "", "")

@@ -55,7 +55,7 @@ def erase(user: str, check: bool, wait_secs: float, progress: bool | None, as_js
     \b
       behaviour-stream erase user-2734492
       behaviour-stream erase user-2734492 --check
-      behaviour-stream erase user-2734492 --json | jq -c '.remains[] | [.where, .lasting.until_ms]'
+      behaviour-stream erase user-2734492 --json | jq -c .remains
     """
     settings = load(flags)
     from stream.commands.client import with_broker

@@ -45,7 +45,8 @@ def _clicks(user: str, n: int, *, since_ms: int = START_MS) -> Iterable[ShopEven
 
 def _command(settings: Settings, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of `behaviour-stream erase`."""
-    names = ("bootstrap_servers", "app_id", *(name for name in Settings.__struct_fields__ if name.endswith("_topic")))
+    topics = (name for name in Settings.__struct_fields__ if name.endswith("_topic") and name != "models_topic")
+    names = ("bootstrap_servers", "app_id", *topics)
     flags = [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "stream.cli", "erase", *arguments, "--json", *flags],

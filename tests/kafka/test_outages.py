@@ -71,7 +71,7 @@ async def there(own: EmbeddedBroker, settings: Settings) -> Settings:
 
 
 def _shop() -> Iterator[ShopEvent]:
-    return iter(simulate(scenario.load(), seed=13, users=USERS, start_ms=START_MS))
+    return iter(simulate(scenario.honest_and_orderly(scenario.load()), seed=13, users=USERS, start_ms=START_MS))
 
 
 async def _until(worker: Worker, pattern: str, since: int = 0) -> None:

@@ -34,7 +34,11 @@ GONE_SECS = 120.0  # until it is noticed, and the worker has begun anew; on a bu
 
 
 def _events() -> list[ShopEvent]:
-    return list(itertools.islice(simulate(scenario.load(), seed=5, users=USERS, start_ms=START_MS), EVENTS))
+    return list(
+        itertools.islice(
+            simulate(scenario.honest_and_orderly(scenario.load()), seed=5, users=USERS, start_ms=START_MS), EVENTS
+        )
+    )
 
 
 @contextlib.asynccontextmanager

@@ -42,7 +42,7 @@ async def test_check_names_every_missing_topic_and_creates_none(settings: Settin
     for _ in range(2):
         with pytest.raises(SettingsError) as refused:
             await topics.check(settings)
-        assert str(refused.value).count(": missing") == 8
+        assert str(refused.value).count(": missing") == 9
     assert settings.changelog_topic in str(refused.value)
 
 
@@ -102,7 +102,7 @@ async def test_all_problems_are_listed_one_per_line(settings: Settings) -> None:
     )
     with pytest.raises(SettingsError) as refused:
         await topics.check(settings)
-    assert len(str(refused.value).splitlines()) == 6 + 3  # missing; counts, insync replicas, cleanup policy
+    assert len(str(refused.value).splitlines()) == 7 + 3  # missing; counts, insync replicas, cleanup policy
     assert isinstance(refused.value, TopicsError)
     assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy, _ in refused.value.problems)
     in_sync = f"{settings.clicks_topic}: min.insync.replicas=2 with 1 replicas: no record could be acknowledged"
