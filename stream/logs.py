@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from aiokafka.errors import ProducerFenced
+
 from stream.errors import PassingError, StalledError
 
 _LIBRARIES = ("faust", "mode", "aiokafka")
@@ -59,6 +61,10 @@ def set_up_logging(level: str) -> None:
     # An error to aiokafka, and tried again at once: the first worker of a new broker always meets it.
     logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
         lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()
+    )
+    # A fenced producer also fails futures that nobody waits for; that it is fenced has been said.
+    logging.getLogger("asyncio").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
     )
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())
