@@ -45,7 +45,6 @@ COMPACTED = {
     "min.cleanable.dirty.ratio": "0.0",
     "min.compaction.lag.ms": "0",
     "max.compaction.lag.ms": "1000",
-    "delete.retention.ms": "100",
 }
 
 
