@@ -197,9 +197,9 @@ def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
     assert missing.returncode == 2
     assert missing.stderr.count(": missing") == 9
     created = run("topics", *topic_flags(settings))
-    assert (created.returncode, created.stdout.count(": created")) == (0, 8)
+    assert (created.returncode, created.stdout.count(": created")) == (0, 9)
     checked = run("topics", "--check", *topic_flags(settings))
-    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 8)
+    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 9)
 
 
 def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(settings: Settings) -> None:
@@ -213,7 +213,7 @@ def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(se
     assert first == {
         "topic": settings.clicks_topic, "partitions": 3, "replication_factor": 1, "created": True, "differences": [],
     }  # fmt: skip
-    assert len(others) == 7
+    assert len(others) == 8
     for report in map(json.loads, checked.stdout.splitlines()):
         asked = [] if report["topic"] == settings.models_topic else ["partitions is 3, asked for 4"]
         assert (report["created"], report["differences"]) == (False, asked)
