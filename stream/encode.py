@@ -153,6 +153,7 @@ class Encoder:
 
     def __init__(self, *, topics: Sequence[str], model: str, model_hash: str, horizons: Sequence[str]) -> None:
         self._topics = topics
+        self._generations: dict[int, Sequence[int]] = {}
         self.use(model, model_hash, horizons)
 
     def use(self, model: str, model_hash: str, horizons: Sequence[str]) -> None:
@@ -160,7 +161,6 @@ class Encoder:
         self._model_hash = model_hash.encode()
         self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
         self._horizons = b",".join(_encode(horizon) + b":%b" for horizon in horizons)
-        self._generations: dict[int, Sequence[int]] = {}
 
     def own(self, partition: int, generations: Sequence[int]) -> None:
         """Of which generation its topics are: an offset of one that was made anew has been another event's before."""

@@ -211,6 +211,17 @@ def test_a_probability_of_fraud_is_written_for_a_model_that_gives_one_and_else_l
     assert msgspec.convert(written(None)[1], AnomalyScore).fraud is msgspec.UNSET
 
 
+def test_another_model_changes_the_ids_and_not_which_generation_its_topics_are_of() -> None:
+    encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=HORIZONS)
+    scored = _scored([("u", "e")])
+    encoder.own(int(scored.events["partition"][0]), [2, 2, 2, 0])
+    (before,) = (msgspec.json.decode(intent, type=PurchaseIntent) for _, intent, _ in encoder.scores(scored, NOW_MS))
+    encoder.use("other", "0" * 12, HORIZONS)
+    (after,) = (msgspec.json.decode(intent, type=PurchaseIntent) for _, intent, _ in encoder.scores(scored, NOW_MS))
+    assert (after.model, after.model_hash) == ("other", "0" * 12)
+    assert after.id == before.id.replace(HASH, "0" * 12) != before.id
+
+
 @pytest.mark.parametrize("horizons", [("1m",), ("30s", "30m", "1h", "168h"), ("session",)])
 def test_a_model_may_have_any_number_of_horizons(horizons: tuple[str, ...]) -> None:
     intent = np.linspace(0, 1, 2 * len(horizons), dtype=np.float32).reshape(2, len(horizons))
