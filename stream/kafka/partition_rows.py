@@ -28,8 +28,8 @@ async def read_partition_rows(settings: Settings) -> dict[int, PartitionRow | No
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(places)
         begin, end = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         return {place.partition: await _last(consumer, place, begin[place], end[place]) for place in places}

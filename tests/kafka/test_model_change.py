@@ -94,6 +94,8 @@ async def test_models_change_under_load_and_around_kills_and_no_event_has_scores
         with running(first, logs[0]) as one:
             with running(second, logs[1]) as other:
                 await _shared(one, other)
+                for worker in (one, other):
+                    await _metrics(worker, lambda found: found["behaviour_slots_in_use"] > 20)
                 await _taken_up(settings, await announcing.use(settings, models.paths[1]))
                 await _assert_told(one, other, loaded=models.by_hash[model_file.load(models.paths[1]).hash], version=1)
                 # One dies while both change: the other has the new model, and goes on with the former one where the
@@ -130,21 +132,29 @@ async def _announce_and(
     return result
 
 
+async def _metrics(worker: Worker, shows: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+    """Its metrics without labels, once they show that."""
+    deadline = time.monotonic() + TAKEN_UP_SECS
+    while True:
+        _, told = await worker.get("/metrics")
+        found = {name: float(value) for name, value in re.findall(r"^(behaviour_\w+) (\S+)$", told, re.MULTILINE)}
+        if shows(found):
+            return found
+        assert time.monotonic() < deadline, told
+        await asyncio.sleep(0.1)
+
+
 async def _assert_told(*workers: Worker, loaded: LoadedModel, version: int) -> None:
     """Their metrics say by which model they score, and that carries were made ahead of their users' events."""
     partitions: set[str] = set()
     for worker in workers:
-        deadline = time.monotonic() + TAKEN_UP_SECS
-        while True:
-            _, metrics = await worker.get("/metrics")
-            ahead = float(re.findall(r"\nbehaviour_carries_rebuilt_ahead_total ([\d.]+)\n", metrics)[0])
-            if ahead > 0 and "\nbehaviour_stale_users 0.0\n" in metrics:
-                break
-            assert time.monotonic() < deadline, metrics
-            await asyncio.sleep(0.1)
-        assert re.search(rf'behaviour_model_info{{.*hash="{loaded.hash}".*version="{version}"', metrics)
+        await _metrics(
+            worker, lambda of: of["behaviour_carries_rebuilt_ahead_total"] > 0 == of["behaviour_stale_users"]
+        )
+        _, told = await worker.get("/metrics")
+        assert re.search(rf'behaviour_model_info{{.*hash="{loaded.hash}".*version="{version}"', told)
         pattern = rf'behaviour_model_version{{hash="{loaded.hash}",partition="(\d)"}} {version}'
-        partitions |= set(re.findall(pattern, metrics))
+        partitions |= set(re.findall(pattern, told))
     assert partitions == {"0", "1", "2", "3"}
 
 
