@@ -16,8 +16,8 @@ _MAX_POLL_SECS = 3
 _RUN = f"""
 import sys
 from stream import app, settings, worker
-def build_app(settings, build=app.build_app):
-    built = build(settings)
+def build_app(*arguments, build=app.build_app):
+    built = build(*arguments)
     built.conf.broker_max_poll_interval = {_MAX_POLL_SECS}.0
     return built
 worker.build_app = build_app
