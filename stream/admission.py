@@ -48,6 +48,7 @@ class Admission(NamedTuple):
     held: int  # so many are passed over
     repeated: Repeated  # passed over too; their offsets are for the table to remember
     crowded: bool  # some wait for room, which only a checkpoint can make
+    begun_anew: int  # so many users had been silent for too long
 
 
 def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | None) -> Admission:
@@ -62,12 +63,13 @@ def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | 
     if held:
         events, slots = events.take(news), slots[news]
     packing = sequences.pack(slots)
-    deferred = events.take(slice(0))
+    deferred, begun_anew = events.take(slice(0)), 0
     waits = slots == NO_ROOM
     if len(packing.batch_sizes) > max_steps:
         waits |= packing.to_arrival(packing.rank >= max_steps)
     if expiry_ms is not None:
-        waits |= _silent(table, events, packing, expiry_ms)
+        silent, begun_anew = _silent(table, events, packing, expiry_ms)
+        waits |= silent
     if waits.any():
         deferred = events.take(waits)
         events, slots = events.take(~waits), slots[~waits]
@@ -77,7 +79,7 @@ def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | 
     if len(repeated.slots):
         events, slots = events.take(~repeats), slots[~repeats]
         packing = sequences.pack(slots)
-    return Admission(events, slots, packing, deferred, held, repeated, crowded)
+    return Admission(events, slots, packing, deferred, held, repeated, crowded, begun_anew)
 
 
 def repeats_of(hashes: Sequence[int], recent: Sequence[int], sequence: int) -> list[bool]:
@@ -95,22 +97,22 @@ def repeats_of(hashes: Sequence[int], recent: Sequence[int], sequence: int) -> l
     return found
 
 
-def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) -> Bools:
+def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) -> tuple[Bools, int]:
     """[N] the events that may come after too long a silence within the batch, and what follows them.
 
-    Users who were silent for too long before it begin anew.
+    Users who were silent for too long before it begin anew: so many.
 
     Silence is measured up to the running maximum of event time in the event's topic partition, which no later event of
-    it can be behind: what has expired by it stays so, and may be deleted from the store before the next event comes.
+    it can be behind: what has expired by it stays so, and may be deleted (`expiry`) before the next event comes.
     """
     nobody = np.zeros(len(events), np.bool_)
     if not len(events):
-        return nobody
+        return nobody, 0
     last_ms = table.last_time_ms(packing.users)  # of NO_ROOM that of anybody: it waits whatever is said here
     known = last_ms >= 0
     earliest_ms = min(events["time_ms"].min(), last_ms.min(where=known, initial=TIME_MAX_MS))
     if events["order_ms"].max() - earliest_ms <= expiry_ms:  # nearly always
-        return nobody
+        return nobody, 0
     order_ms, time_ms = events["order_ms"][packing.arrival], events["time_ms"][packing.arrival]
     first = slice(0, len(packing.users))  # of each user, in packed order
     begun_ms = np.where(known, last_ms, time_ms[first])
@@ -120,10 +122,10 @@ def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) 
     # Not measured from the event before, which may turn out a repeat: rather one that waits for nothing.
     far = (order_ms - begun_ms[packing.user] > expiry_ms) & (packing.rank > 0)
     if not far.any():
-        return nobody
+        return nobody, int(anew.sum())
     from_rank = np.full(len(packing.users), len(events))
     np.minimum.at(from_rank, packing.user[far], packing.rank[far])
-    return packing.to_arrival(packing.rank >= from_rank[packing.user])
+    return packing.to_arrival(packing.rank >= from_rank[packing.user]), int(anew.sum())
 
 
 def _repeats(table: Table, events: EventBatch, slots: Ints, packing: Packing) -> Bools:

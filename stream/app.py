@@ -14,7 +14,7 @@ from stream import model_file
 from stream.assembly import assemble
 from stream.changing.offered import Offered
 from stream.changing.trial import try_out
-from stream.errors import StateError
+from stream.errors import PassingError, StateError
 from stream.intake import Intake
 from stream.kafka import faust_contract, models_topic, sources, transport
 from stream.kafka.checkpoint import Checkpointer
@@ -22,7 +22,7 @@ from stream.kafka.local_copies import LocalCopies
 from stream.kafka.outlets import AtOnce, InTransactions
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
-from stream.kafka.transport import FrameApp, FrameConsumer, FrameSchema
+from stream.kafka.transport import FrameApp, FrameConsumer, Frames, FrameSchema
 from stream.metrics import Metrics
 from stream.restoring import Restoring
 from stream.scorer import pick_device
@@ -44,7 +44,7 @@ class WorkerApp(FrameApp):
     copies: LocalCopies
     restoring: Restoring
     broker_answers: Callable[[], bool] = staticmethod(lambda: True)
-    source_topics: tuple[str, ...]
+    read_topics: tuple[str, ...]
 
     async def before_revocation(self) -> None:
         """Restore and apply nothing more: a restore that ended now would open the scoring of what is others'."""
@@ -53,13 +53,15 @@ class WorkerApp(FrameApp):
 
     async def take(self, assigned: set[TP]) -> None:
         """Own what is assigned. Runs inside the assignment, without heartbeats: it must be short."""
-        here = [{tp.partition for tp in assigned if tp.topic == topic} for topic in self.source_topics]
-        owned = here[0]
-        for topic, partitions in zip(self.source_topics, here, strict=True):
+        here = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in self.read_topics}
+        owned = set[int]().union(*here.values())
+        for topic, partitions in here.items():
+            if owned and not partitions:  # Faust leaves out a topic that it does not find
+                raise PassingError(f"{topic}: gone, or not known yet to the broker that was asked")
             if partitions != owned:
                 raise StateError(
-                    f"assignment: this worker has partitions {sorted(owned)} of {self.source_topics[0]}, but "
-                    f"{sorted(partitions)} of {topic}; a user's events and row must be on one worker"
+                    f"assignment: this worker has partitions {sorted(owned)}, but of {topic} only "
+                    f"{sorted(partitions)}; a user's events and row must be on one worker"
                 )
         standby = {tp.partition for tp in self.assignor.assigned_standbys()} - owned
         logger.info(
@@ -141,7 +143,8 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
         await app.copies.restored()
 
     for role, topic in zip(("clicks", "searches", "purchases"), settings.source_topics, strict=True):
-        app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop))
+        app.agent(_frame_topic(app, topic), name=role)(_enqueue_into(loop.deliver))
+    app.agent(_frame_topic(app, settings.erasures_topic), name="erasures")(_enqueue_into(loop.deliver_requests))
 
     @app.task  # type: ignore[untyped-decorator]
     async def score() -> None:
@@ -204,7 +207,7 @@ def _bare_app(settings: Settings) -> WorkerApp:
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.fetch_min_bytes = settings.fetch_min_bytes
-    app.source_topics, app.changelog_topic = settings.source_topics, settings.changelog_topic
+    app.read_topics, app.changelog_topic = settings.read_topics, settings.changelog_topic
     app.restoring = Restoring()
     return app
 
@@ -214,14 +217,14 @@ def _frame_topic(app: WorkerApp, name: str) -> Any:
     return app.topic(name, schema=FrameSchema(), acks=False, internal=True)
 
 
-def _enqueue_into(loop: ScoringLoop) -> Any:
+def _enqueue_into(deliver: Callable[[Frames], None]) -> Any:
     async def enqueue(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
             if message.generation_id != stream.app.consumer_generation_id:
                 continue  # fetched before a rebalance: it comes again, here or elsewhere
             try:
-                loop.deliver(message.value)
+                deliver(message.value)
             except Exception as error:  # Faust would log it and go on behind a frame that was never applied
                 await stream.app.crash(error)
 

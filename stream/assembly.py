@@ -60,7 +60,7 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
         bounds=TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
         table=table,
         encoder=Encoder(
-            topics=settings.source_topics,
+            topics=settings.read_topics,
             model=loaded.name,
             model_hash=loaded.hash,
             horizons=loaded.card.sizes.horizons,

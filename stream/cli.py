@@ -16,6 +16,7 @@ from stream.commands.completion import completion
 from stream.commands.demo import demo
 from stream.commands.distill import distill
 from stream.commands.doctor import doctor
+from stream.commands.erase import erase
 from stream.commands.evaluate import evaluate
 from stream.commands.model import model
 from stream.commands.parity import parity
@@ -30,7 +31,7 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, doctor, worker, model)),
+    ("Run it", (settings, topics, doctor, worker, model, erase)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
@@ -50,8 +51,8 @@ class _Sections(click.Group):
 @click.group(
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command has --help with examples. Exit codes: 1 doctor or parity found an error, 2 wrong settings, "
-    "3 no broker, 4 state, 5 what should have passed did not, 6 a worker hung, 130 ctrl-C.",
+    epilog="Each command has --help with examples. Exit codes: 1 doctor, parity or erase found an error, 2 wrong "
+    "settings, 3 no broker, 4 state, 5 what should have passed did not, 6 a worker hung, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

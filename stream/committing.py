@@ -18,7 +18,10 @@ from faust.types.tuples import TP
 
 from stream.changing.offered import Offer
 from stream.cuts import Cut, with_cut
+from stream.erasing import Erasing
 from stream.errors import FencedError
+from stream.events import SOURCES
+from stream.expiry import Expiry
 from stream.intake import Intake
 from stream.kafka.checkpoint import Checkpointer, PreparedRows
 from stream.kafka.publisher import Publisher
@@ -55,6 +58,8 @@ class Committing:
         *,
         intake: Intake,
         table: Table,
+        erasing: Erasing,
+        expiry: Expiry,
         publisher: Publisher,
         checkpointer: Checkpointer,
         metrics: Metrics,
@@ -66,7 +71,7 @@ class Committing:
     ) -> None:
         """Within `between_batches` no batch is being scored, and the last one is sent."""
         self._settings, self._metrics, self._liveness = settings, metrics, liveness
-        self._intake, self._table = intake, table
+        self._intake, self._table, self._erasing, self._expiry = intake, table, erasing, expiry
         self._publisher, self._checkpointer = publisher, checkpointer
         self._scoring, self._between_batches, self._failure = scoring, between_batches, failure
         self._fenced = fenced
@@ -92,6 +97,7 @@ class Committing:
         self._due_at.clear()
         self.cuts.clear()
         self.partitions, self._owned_any = partitions, True
+        self._expiry.clear()
         await self._checkpointer.own(partitions)
         await self._publisher.start()
 
@@ -116,13 +122,13 @@ class Committing:
         return self._liveness.moved_at
 
     def topic_ids(self) -> dict[str, str]:
-        """By name, the ids of the source topics that are being read."""
-        return {self._settings.source_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
+        """By name, the ids of the topics that are being read."""
+        return {self._settings.read_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
 
     def stands(self) -> dict[TopicPartition, int] | None:
         """The committed offset of each owned source partition; None before the first assignment."""
         topics, committed = self._settings.source_topics, self._committed.copy()
-        at = {TopicPartition(topics[source], p): position.offset for (source, p), (position, _) in committed.items()}
+        at = {TopicPartition(topics[s], p): at.offset for (s, p), (at, _) in committed.items() if s in SOURCES}
         return at if self._owned_any else None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
@@ -185,31 +191,39 @@ class Committing:
         async with self._between_batches():
             if self._failure.error is not None or partition not in self.partitions:
                 return {}  # the batch that was waited for has failed
-            prepared, row = await on_thread(self._scoring, self._prepare, partition, offer)
+            passed = self._erasing.passed(partition)
+            prepared, row = await on_thread(self._scoring, self._prepare, partition, passed, offer)
             if prepared is None:
                 return {}
             outputs = self._publisher.cut(partition)
-        topics = self._settings.source_topics
+        topics = self._settings.read_topics
         offsets = {TopicPartition(topics[s], partition): at.offset for s, at in row.positions.items() if at.offset}
         await self._checkpointer.commit(partition, outputs, prepared, offsets)
         await on_thread(self._scoring, self._table.durable, partition)
+        self._erasing.committed(partition)
         for source, at in row.positions.items():
             self._committed[source, partition] = (at, self._topics[source, partition])
         self.cuts[partition] = row.cuts
         return {TP(*tp): offset for tp, offset in offsets.items()}
 
-    def _prepare(self, partition: int, offer: Offer | None) -> tuple[PreparedRows | None, PartitionRow]:
+    def _prepare(
+        self, partition: int, passed: Mapping[int, int], offer: Offer | None
+    ) -> tuple[PreparedRows | None, PartitionRow]:
         """The partition's changed rows and its own, or None where nothing moved since that was committed."""
         positions = {source: at for (source, p), at in self._intake.positions().items() if p == partition}
+        self._erasing.grant(partition, positions, passed)
+        positions |= {source: at for (source, p), at in self._erasing.positions().items() if p == partition}
         topics = {source: self._topics[source, partition] for source in positions}
         cuts = self.cuts.get(partition, ())
         if offer is not None:
-            offsets = {source: at.offset for source, at in positions.items()}
+            offsets = {source: at.offset for source, at in positions.items() if source in SOURCES}
             cuts = with_cut(cuts, offer.id, offer.model.name, offsets)
         row = PartitionRow(positions=positions, topics=topics, cuts=cuts)
+        moved = any(self._committed[s, partition] != (at, topics[s]) for s, at in positions.items())
+        if moved:
+            self._metrics.users_expired.labels("deleted").inc(self._expiry.delete(partition, positions))
         changed = self._table.take_changed(partition)
-        stood = all(self._committed[source, partition] == (at, topics[source]) for source, at in positions.items())
-        if stood and not len(changed) and offer is None:
+        if not moved and not len(changed) and offer is None:
             return None, row
         # The partition's own row is the last of its checkpoint: whoever wants it alone finds it at the changelog's end.
         rows = [*changed.to_bytes(), (PARTITION_KEY, row.to_bytes())]

@@ -140,7 +140,7 @@ _ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b},"strain":%%b%
     b'"%b":%%b' % part.encode() for part in PARTS
 )
 _JSON_FLAG = (b"false", b"true")
-_FIRST = (0,) * len(SOURCES)  # generations
+_FIRST = (0,) * (len(SOURCES) + 1)  # generations
 # By late + 2 time_bounded + 4 carry_rebuilt
 _FLAGS = tuple(
     b'"late":%b,"time_bounded":%b,"carry_rebuilt":%b' % tuple(_JSON_FLAG[bits >> i & 1] for i in range(3))
@@ -163,7 +163,7 @@ class Encoder:
         self._generations: dict[int, Sequence[int]] = {}
 
     def own(self, partition: int, generations: Sequence[int]) -> None:
-        """Of which generation its sources are: an offset of a topic made anew has been another event's before."""
+        """Of which generation its topics are: an offset of one that was made anew has been another event's before."""
         self._generations[partition] = generations
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
+
+from aiokafka.errors import ProducerFenced
 
 from stream.errors import PassingError, StalledError
 
@@ -59,11 +62,17 @@ def set_up_logging(level: str) -> None:
     logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
         lambda record: "GroupCoordinatorNotAvailableError" not in record.getMessage()
     )
+    # A fenced producer also fails futures that nobody waits for; that it is fenced has been said.
+    logging.getLogger("asyncio").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
+    )
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())
 
 
 def hush() -> None:
-    """Let libraries say nothing more: what they say while a worker stops for a reason that it tells is beside it."""
+    """Let libraries and their threads say nothing more: while a worker stops for a reason that it tells, it is beside
+    that."""
     for noisy in _LIBRARIES:
         logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
+    threading.excepthook = lambda died: None

@@ -118,6 +118,14 @@ class Metrics:
             "behaviour_lag_records", "records in a source partition not yet scored", ["topic", "partition"],
             registry=registry,
         )  # fmt: skip
+        self.users_expired = Counter(
+            "behaviour_users_expired", "users silent for too long: whose next event began them anew, or whose row was "
+            "deleted before it came", ["outcome"], registry=registry,
+        )  # fmt: skip
+        self.erasures = Counter("behaviour_erasures", "requests granted that a user be forgotten", registry=registry)
+        self.erasures_waiting = Gauge(
+            "behaviour_erasures_waiting", "requests that a user be forgotten, not granted yet", registry=registry
+        )
         self.slots = Gauge("behaviour_slots_in_use", "users in memory", registry=registry)
         self.partitions = Gauge("behaviour_partitions_owned", "partitions of this worker", registry=registry)
         self.checkpoints = Counter("behaviour_checkpoints", "transactions committed", registry=registry)
@@ -172,6 +180,8 @@ class Metrics:
             self.lost.labels(topic)
             for outcome in ("scored", "rejected"):
                 self.events.labels(topic, outcome)
+        for outcome in ("begun_anew", "deleted"):
+            self.users_expired.labels(outcome)
         for reason in REASONS:
             self.rejects.labels(reason)
 

@@ -26,11 +26,12 @@ class Outcome(NamedTuple):
     held: int  # passed over, since their rows hold them: a replay brought them
     repeated: int  # passed over, since their id is that of one of the user's last events
     crowded: bool  # some wait for room in memory, which only a checkpoint can make
+    begun_anew: int  # so many users had been silent for too long
 
     @classmethod
     def none(cls) -> Self:
         """Of no events."""
-        return cls(Scored.none(), EventBatch.concat([]), 0, 0, crowded=False)
+        return cls(Scored.none(), EventBatch.concat([]), 0, 0, crowded=False, begun_anew=0)
 
 
 class Pipeline:
@@ -61,7 +62,9 @@ class Pipeline:
         scored = self._score(events, packing, lap) if len(events) else Scored.none()
         repeated = admitted.repeated
         table.pass_over(repeated.slots, repeated.events["source"], repeated.events["offset"])
-        return Outcome(scored, admitted.deferred, admitted.held, len(repeated.slots), admitted.crowded)
+        return Outcome(
+            scored, admitted.deferred, admitted.held, len(repeated.slots), admitted.crowded, admitted.begun_anew
+        )
 
     def _score(self, events: EventBatch, packing: Packing, lap: Callable[[str], None]) -> Scored:
         table = self._table

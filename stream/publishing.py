@@ -65,7 +65,7 @@ class Publishing:
         except FencedError as error:
             self._fenced(error)
             return
-        self._metrics.count_rejects(step.rejects, self._settings.source_topics)
+        self._metrics.count_rejects(step.rejects, self._settings.read_topics)
         outcome = step.outcome
         self._metrics.replayed.inc(outcome.held)
         self._metrics.repeated.inc(outcome.repeated)

@@ -126,6 +126,24 @@ def new_rows(n: int, sizes: Sizes) -> Rows:
     return rows
 
 
+def headers(values: Sequence[bytes]) -> Rows:
+    """[N] of HEADER: what rows say of themselves, in every format. StateError for bytes that are no row."""
+    if short := next((value for value in values if len(value) < HEADER.itemsize), None):
+        raise StateError(f"row: expected at least {HEADER.itemsize} bytes, got {len(short)}")
+    return np.frombuffer(b"".join([value[: HEADER.itemsize] for value in values]), HEADER)
+
+
+def may_come_again(
+    headers: Rows, positions: Mapping[int, Position], generations: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """[N] whether an event that a row holds would be brought by a replay from these positions, so that the row must
+    not go: nobody would know then that it was applied.
+    """
+    ends = [positions[source].offset if source in positions else 0 for source in SOURCES]
+    counts = headers["generations"] >= generations  # offsets of a former topic of the name are no places in this one
+    return np.asarray((counts & (headers["offsets"] >= np.array(ends))).any(axis=1))
+
+
 def to_bytes(rows: Rows) -> list[bytes]:
     """Each row's bytes."""
     whole, size = rows.tobytes(), rows.dtype.itemsize
@@ -233,7 +251,7 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format: int = PARTITION_FORMAT
-    positions: Mapping[int, Position]  # of each source that was read
+    positions: Mapping[int, Position]  # of each source that was read, and of the erasures (`erasures.ERASURES`)
     topics: Mapping[int, SourceTopic] = {}  # by source
     cuts: tuple[Cut, ...] = ()  # the latest last, at most CUTS_KEPT
 

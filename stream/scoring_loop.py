@@ -25,8 +25,11 @@ from stream.assembly import Core
 from stream.changing.offered import Offered
 from stream.committing import Committing, Failure
 from stream.cutover import Cutover
+from stream.erasing import Erasing
+from stream.erasures import ERASURES
 from stream.errors import FencedError, StateError
 from stream.events import SOURCES, Frame
+from stream.expiry import Expiry
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
@@ -55,6 +58,8 @@ class Reach(Protocol):
     def at_end(self) -> frozenset[TP]: ...
     def delivered(self, tp: TP) -> None: ...
     def lag(self) -> dict[TP, int]: ...
+    def read_to(self) -> Mapping[TP, int]: ...
+    async def end(self, tp: TP) -> int: ...
     def set_full(self, full: set[TP]) -> None: ...
     def rejoin(self) -> None: ...
 
@@ -85,7 +90,7 @@ class ScoringLoop:
         self._encoder = core.encoder
         self._starts: Mapping[TP, int] = {}
         self._reach, self._look, self._fail = reach, look, fail
-        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._decoding_failed)
+        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
@@ -95,10 +100,23 @@ class ScoringLoop:
         self._publishing = Publishing(settings, publisher=publisher, metrics=metrics, core=core, fenced=self._fenced)
         self._failure = Failure()
         self._liveness = Liveness(settings.health_stall_secs)
+        self._erasing = Erasing(
+            settings,
+            intake=intake,
+            table=core.table,
+            store=store,
+            metrics=metrics,
+            reach=reach,
+            waiting=self._waiting,
+            wake=self._wake.set,
+            fail=self._broken,
+        )
         self._committing = Committing(
             settings,
             intake=intake,
             table=core.table,
+            erasing=self._erasing,
+            expiry=Expiry(core.table, store.scan, settings.user_expiry_ms),
             publisher=publisher,
             checkpointer=checkpointer,
             metrics=metrics,
@@ -134,13 +152,19 @@ class ScoringLoop:
             self._failure.note(error)  # nothing may be committed past a frame that is lost
             raise
 
+    def deliver_requests(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+        """Take records of the topic of erasures. Never waits."""
+        if self._open:
+            self._erasing.deliver(frames)
+
     def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
         for frame in frames:
             self._intake.put(frame)
             self._reach().delivered(TP(self._topic(frame.source), frame.partition))
         self._wake.set()
 
-    def _decoding_failed(self, error: Exception) -> None:
+    def _broken(self, error: BaseException) -> None:
+        """What was delivered is lost, and nothing may be committed past it."""
         self._failure.note(error)
         self._fail(error)
 
@@ -189,7 +213,9 @@ class ScoringLoop:
         lap("merge")
         outcome = self._core.pipeline.apply(events, lap) if len(events) else Outcome.none()
         self._intake.defer(outcome.deferred)
-        return Step(len(events), outcome, self._rejects.take(self._intake.positions))
+        self._metrics.users_expired.labels("begun_anew").inc(outcome.begun_anew)
+        rejects = self._rejects.take(self._intake.positions) + self._erasing.absorb()
+        return Step(len(events), outcome, rejects)
 
     @asynccontextmanager
     async def _between_batches(self) -> AsyncIterator[None]:
@@ -200,7 +226,10 @@ class ScoringLoop:
 
     async def checkpoint(self) -> Mapping[TP, int]:
         """Checkpoint every partition -> the offsets committed by it."""
-        return await self._committing.checkpoint()
+        try:
+            return await self._committing.checkpoint()
+        finally:
+            await self._erasing.settled()
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
@@ -231,6 +260,7 @@ class ScoringLoop:
             self._decoder.clear()
             self._intake.clear()
             self._rejects.clear()
+            self._erasing.clear()
             self._table.clear()
             self._starts = {}
             await self._committing.own(partitions)
@@ -245,7 +275,7 @@ class ScoringLoop:
             rows = {partition: self._store.partition_row(partition) for partition in partitions}
             standings = {(source, p): stand(rows[p], source, seen) for (source, p), seen in now.items()}
             self._take_up(partitions, standings)
-            self.cutover.begin(rows, {place: seen.end for place, seen in now.items()})
+            self.cutover.begin(rows, {place: seen.end for place, seen in now.items() if place[0] in SOURCES})
             self._liveness.progress()
             self._open = True
         logger.info("scoring partitions %s", sorted(partitions))
@@ -268,15 +298,17 @@ class ScoringLoop:
                 logger.warning("%s[%d] %s", self._topic(source), partition, at.doubted)
         for partition in partitions:
             of_it = [standings[source, partition] for source in SOURCES]
-            generations = (of_it[0].topic.generation, of_it[1].topic.generation, of_it[2].topic.generation)
+            generations = [at.topic.generation for at in of_it]
+            erasures = standings[ERASURES, partition]
             self._intake.start(partition, {source: of_it[source].position for source in SOURCES})
+            self._erasing.start(partition, erasures.position)
             self._table.own(partition, generations)
-            self._encoder.own(partition, generations)
+            self._encoder.own(partition, [*generations, erasures.topic.generation])
         self._committing.begin(standings)
         self._starts = {TP(self._topic(s), p): at.position.offset for (s, p), at in standings.items()}
 
     def starts(self) -> Mapping[TP, int]:
-        """From where each owned source partition is to be read; nothing before its rows are here."""
+        """From where each owned partition of what is read is to be read; nothing before its rows are here."""
         return self._starts
 
     def restoring(self) -> None:
@@ -290,6 +322,8 @@ class ScoringLoop:
         self._failure.note(StateError("closed"))
         async with self._turn:
             await self._publishing.close()
+        self._erasing.clear()
+        await self._erasing.settled()
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()
@@ -316,6 +350,7 @@ class ScoringLoop:
             if tp.topic in self._source_of:
                 lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
         self._metrics.show_lag(lag if broker_answers else {})
+        self._erasing.observe()
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._committing.partitions))
         assigned_nothing = self._assigned and not self._committing.partitions
@@ -348,4 +383,4 @@ class ScoringLoop:
         return {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
 
     def _topic(self, source: int) -> str:
-        return self._settings.source_topics[source]
+        return self._settings.read_topics[source]

@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     models_topic: Annotated[_Name, Meta(description="where models are announced that running workers take up")] = (
         "models"
     )
+    erasures_topic: Annotated[_Name, Meta(description="where it is asked that users be forgotten, key: user id")] = (
+        "erasures"
+    )
 
     partitions: Annotated[int, Meta(ge=1, le=10_000, description="partitions of topics that `topics` creates")] = 4
     replication_factor: Annotated[int, Meta(ge=1, le=9, description="replicas of topics that `topics` creates")] = 1
@@ -140,6 +143,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return (self.clicks_topic, self.searches_topic, self.purchases_topic)
 
     @property
+    def read_topics(self) -> tuple[str, str, str, str]:
+        """The source topics, then that of erasures: the index of each is its place in a partition's row."""
+        return (*self.source_topics, self.erasures_topic)
+
+    @property
     def user_expiry_ms(self) -> int | None:
         """None: nobody expires."""
         return self.user_expiry_days * _DAY_MS or None
@@ -227,7 +235,7 @@ def _to_path(kind: type, value: Any) -> Any:
 
 
 def _problems_together(settings: Settings) -> Iterator[SettingsError]:
-    topics = [*settings.source_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
+    topics = [*settings.read_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
     twice = sorted({t for t in topics if topics.count(t) > 1})
     if twice:
         yield SettingsError(f"topics: each needs a name of its own, but {twice[0]!r} is used more than once")

@@ -104,6 +104,15 @@ class Slots:
         self._release(slots)
         return slots
 
+    def of(self, partition: int, key: bytes) -> int:
+        """The slot of a user, or NO_ROOM; who asks so does not keep the user here."""
+        return self._index[partition].get(key, NO_ROOM)
+
+    def is_durable(self, partition: int, key: bytes) -> bool:
+        """Whether the store has the user's row as it is now."""
+        slot = self.of(partition, key)
+        return not self.is_deleted(partition, key) and (slot == NO_ROOM or not self._undurable[slot])
+
     def is_deleted(self, partition: int, key: bytes) -> bool:
         """Whether the user's row in the store, if there is one, is about to be deleted."""
         return key in self._deleted[partition] or key in self._in_checkpoint.get(partition, _NOTHING).deleted

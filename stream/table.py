@@ -18,7 +18,7 @@ from stream import rows as row_format
 from stream import structured
 from stream.carries import Carries, CarrySizes
 from stream.errors import StateError
-from stream.events import EventBatch
+from stream.events import SOURCES, EventBatch
 from stream.rows import NOT_HELD_MS, RAW_EVENT, ChangedRows, Rows, Sizes, UnreadableRowError
 from stream.sequences import Ints, Packing
 from stream.slots import NO_ROOM, NOBODY, Slots
@@ -227,7 +227,23 @@ class Table:
 
     def holds(self, partition: int, key: bytes) -> bool:
         """Whether the user is in memory."""
-        return bool(self._slots.find(partition, [key])[0] != NO_ROOM)
+        return self._slots.of(partition, key) != NO_ROOM
+
+    def is_durable(self, partition: int, key: bytes) -> bool:
+        """Whether the store has the user's row as it is now."""
+        return self._slots.is_durable(partition, key)
+
+    def header(self, partition: int, key: bytes) -> Rows:
+        """[1] of HEADER: what the user's row says of itself, in memory or in the store; [0] where there is none."""
+        if self.holds(partition, key):
+            return self._rows[list(row_format.HEADER.names or ())][[self._slots.of(partition, key)]]
+        if self._slots.is_deleted(partition, key):
+            return row_format.headers([])
+        return row_format.headers([row for row in self._fetch_rows(partition, [key]) if row is not None])
+
+    def generations(self, partition: int) -> Ints:
+        """[3] of its source topics."""
+        return self._generations.get(partition, np.zeros(len(SOURCES), np.int64))
 
     def rows(self, slots: Ints) -> Rows:
         """The rows of these slots as they would be persisted."""

@@ -41,7 +41,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 def settings(broker: EmbeddedBroker, tmp_path: Path) -> Settings:
     """Settings of an app that no other test has: its own group, topics and folder."""
     run = uuid.uuid4().hex[:8]
-    names = ("clicks", "searches", "purchases", "purchase_intent", "anomaly_scores", "dead_letters", "models")
+    names = (
+        "clicks",
+        "searches",
+        "purchases",
+        "purchase_intent",
+        "anomaly_scores",
+        "dead_letters",
+        "erasures",
+        "models",
+    )
     flags = {f"{name}_topic": f"{name.replace('_', '-')}-{run}" for name in names} | {
         "bootstrap_servers": broker.bootstrap_servers,
         "app_id": f"test-{run}",

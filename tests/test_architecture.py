@@ -23,8 +23,9 @@ MODULES = {
 
 # In reading order: none imports one that comes after it.
 CORE = (
-    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "cuts", "rows", "standing", "sequences",
-    "slots", "carries", "table", "admission", "habits", "features", "model", "anomaly", "scorer", "encode", "pipeline",
+    "errors", "structured", "events", "decode", "merge", "deferred", "intake", "erasures", "cuts", "rows", "standing",
+    "sequences", "slots", "carries", "table", "admission", "expiry", "habits", "features", "model", "anomaly", "scorer",
+    "encode", "pipeline",
 )  # fmt: skip
 CORE_PACKAGES = {"numpy", "torch", "msgspec", "orjson", "xxhash"}
 # What talks to anything outside of the arguments.
@@ -36,7 +37,7 @@ OUTSIDE = {
 
 FAUST = {
     "stream.kafka.transport", "stream.kafka.faust_contract", "stream.app", "stream.worker",
-    "stream.scoring_loop", "stream.committing",
+    "stream.scoring_loop", "stream.committing", "stream.erasing",
 }  # fmt: skip
 ENVIRONMENT = {"stream.settings", "stream.kafka.embedded", "stream.anew"}
 

@@ -26,8 +26,8 @@ from stream.kafka.topics import TopicReport
 from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
-    "demo", "settings", "topics", "doctor", "worker", "model", "simulate", "replay", "watch", "train", "parity",
-    "broker", "compare", "completion",
+    "demo", "settings", "topics", "doctor", "worker", "model", "erase", "simulate", "replay", "watch", "train",
+    "parity", "broker", "compare", "completion",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
 
@@ -86,8 +86,9 @@ def source_flags(settings: Settings) -> list[str]:
 
 
 def topic_flags(settings: Settings) -> list[str]:
-    outputs = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "models_topic", "app_id")
-    return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in outputs]
+    others = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic")
+    ours = ("erasures_topic", "models_topic", "app_id")
+    return source_flags(settings) + [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in others + ours]
 
 
 def test_help_names_every_command_and_the_way_from_a_broker_to_scores() -> None:
@@ -194,17 +195,17 @@ def test_the_broker_command_runs_until_ctrl_c_and_leaves_no_process(tmp_path: Pa
 def test_topics_creates_what_check_then_finds(settings: Settings) -> None:
     missing = run("topics", "--check", *topic_flags(settings))
     assert missing.returncode == 2
-    assert missing.stderr.count(": missing") == 8
+    assert missing.stderr.count(": missing") == 9
     created = run("topics", *topic_flags(settings))
-    assert (created.returncode, created.stdout.count(": created")) == (0, 8)
+    assert (created.returncode, created.stdout.count(": created")) == (0, 9)
     checked = run("topics", "--check", *topic_flags(settings))
-    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 8)
+    assert (checked.returncode, checked.stdout.count(": exists")) == (0, 9)
 
 
 def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(settings: Settings) -> None:
     missing = run("topics", "--check", "--json", *topic_flags(settings))
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr.count(": missing") == 8
+    assert missing.stderr.count(": missing") == 9
     created = run("topics", "--json", "--wait-secs=30", *topic_flags(settings), "--partitions=3")
     checked = run("topics", "--check", "--json", *topic_flags(settings), "--partitions=4")
     assert (created.returncode, checked.returncode, created.stderr, checked.stderr) == (0, 0, "", "")
@@ -212,7 +213,7 @@ def test_topics_in_json_are_one_a_line_and_what_is_wrong_is_on_standard_error(se
     assert first == {
         "topic": settings.clicks_topic, "partitions": 3, "replication_factor": 1, "created": True, "differences": [],
     }  # fmt: skip
-    assert len(others) == 7
+    assert len(others) == 8
     for report in map(json.loads, checked.stdout.splitlines()):
         asked = [] if report["topic"] == settings.models_topic else ["partitions is 3, asked for 4"]
         assert (report["created"], report["differences"]) == (False, asked)

@@ -112,7 +112,7 @@ class _Checkpointer:
         if row.cuts != self.known.get(partition, ()):
             self.known[partition] = row.cuts
             self.story.told.append(Committed(partition, row.cuts[-1]))
-            assert row.cuts[-1].offsets == {source: at.offset for source, at in row.positions.items()}
+            assert row.cuts[-1].offsets == {s: at.offset for s, at in row.positions.items() if s < len(SOURCES)}
 
 
 class _Reach:
@@ -126,6 +126,12 @@ class _Reach:
         whole = [(topic, p) for topic in SOURCES for p in range(2) if topic != CLICKS or self.everything_read]
         return frozenset(TP(*place) for place in whole)
 
+    def read_to(self) -> dict[TP, int]:
+        return {}
+
+    async def end(self, tp: TP) -> int:
+        return 0
+
     def delivered(self, tp: TP) -> None: ...
     def set_full(self, full: set[TP]) -> None: ...
 
@@ -138,7 +144,7 @@ class _Reach:
         """Sources that are whole, and not cut."""
         return {
             (source, p): SourceNow("id", 0, 0 if source else max(self.ends.get(p, 0), self.stands.get(p, 0)), None)
-            for source in range(len(SOURCES))
+            for source in range(len(SOURCES) + 1)  # and erasures
             for p in partitions
         }
 

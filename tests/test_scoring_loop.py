@@ -16,6 +16,7 @@ from stream.assembly import assemble
 from stream.changing.offered import Offered
 from stream.decode import TimeBounds
 from stream.encode import Scored
+from stream.erasures import ERASURES
 from stream.errors import StateError
 from stream.events import SOURCES, EventBatch, Frame, Reject
 from stream.intake import Intake
@@ -43,6 +44,12 @@ class _Reach:
 
     def lag(self) -> dict[TP, int]:
         return {}
+
+    def read_to(self) -> dict[TP, int]:
+        return {}
+
+    async def end(self, tp: TP) -> int:
+        return 0
 
     def set_full(self, full: set[TP]) -> None: ...
     def rejoin(self) -> None: ...
@@ -88,7 +95,11 @@ class _Checkpointer:
 
 async def _look(partitions: Iterable[int]) -> dict[Source, SourceNow]:
     """Sources that are whole."""
-    return {(source, partition): SourceNow("id", 0, 1_000, None) for source in SOURCES for partition in partitions}
+    return {
+        (source, partition): SourceNow("id", 0, 1_000, None)
+        for source in (*SOURCES, ERASURES)
+        for partition in partitions
+    }
 
 
 class _Failing:

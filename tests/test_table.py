@@ -11,6 +11,7 @@ import torch
 from stream import rows as row_format
 from stream.errors import StateError
 from stream.events import EventBatch
+from stream.merge import Position
 from stream.rows import NO_OFFSET, NOT_HELD_MS, RAW_EVENT, Sizes
 from stream.sequences import Ints, pack, running_max
 from stream.table import Table, raw_events
@@ -294,3 +295,78 @@ def test_rows_taken_do_not_change_with_the_table() -> None:
     read = row_format.unpack([row for _, row in before if row is not None], SIZES)
     assert read.tobytes() == taken.rows.tobytes()
     assert set(read["model"].tolist()) == {MODEL}
+
+
+# -- users who are forgotten -------------------------------------------------------------------------------------------
+
+
+def _checkpointed(table: Table, stored: Stored, partition: int = 0) -> dict[bytes, bytes | None]:
+    """What a checkpoint writes, and has written."""
+    written = dict(table.take_changed(partition).to_bytes())
+    for key, row in written.items():
+        if row is None:
+            stored.rows.pop((partition, key), None)
+        else:
+            stored.rows[partition, key] = row
+    table.durable(partition)
+    return written
+
+
+def test_who_is_forgotten_leaves_a_blank_slot_and_a_deletion_and_nobody_else_changes() -> None:
+    stored = Stored()
+    table = _table(stored.fetch)
+    slots = _apply(table, random_events(1, n=60, users=5))
+    _checkpointed(table, stored)
+    before = {key: row for (_, key), row in stored.rows.items()}
+    gone = int(_slots(table, (0, "user-2"))[0])
+    table.forget(0, [b"user-2", b"never seen"])
+    assert not table.holds(0, b"user-2") and len(table) == len(set(slots.tolist())) - 1
+    assert table.gather(np.array([gone])).count_nonzero() == 0
+    blank = row_format.to_bytes(row_format.new_rows(1, SIZES))
+    assert row_format.to_bytes(table.rows(np.array([gone]))) == blank
+    assert _checkpointed(table, stored) == {b"user-2": None, b"never seen": None}
+    assert {key: row for (_, key), row in stored.rows.items()} == {k: v for k, v in before.items() if k != b"user-2"}
+
+
+def test_who_is_forgotten_is_not_brought_back_from_the_store_before_their_deletion_is_there() -> None:
+    stored = Stored()
+    table = _table(stored.fetch)
+    _apply(table, random_events(1, n=60, users=1))
+    _checkpointed(table, stored)
+    table.forget(0, [b"user-0"])
+    assert len(table.header(0, b"user-0")) == 0
+    changes = table.take_changed(0)  # on its way, while the next event comes
+    slots = _apply(table, random_events(2, n=3, users=1, first_offset=100))
+    assert table.events_seen(slots[:1]).tolist() == [3]
+    assert dict(changes.to_bytes()) == {b"user-0": None}
+    table.durable(0)
+    ((key, row),) = table.take_changed(0).to_bytes()
+    assert key == b"user-0" and row is not None
+
+
+def test_a_header_is_told_from_memory_or_the_store_without_keeping_the_user() -> None:
+    stored = Stored()
+    table = _table(stored.fetch)
+    _apply(table, random_events(1, n=20, users=1))
+    assert table.header(0, b"user-0")["events_seen"].tolist() == [20]
+    assert not table.is_durable(0, b"user-0")
+    _checkpointed(table, stored)
+    assert table.is_durable(0, b"user-0") and table.is_durable(0, b"never seen")
+    table.clear()
+    assert table.header(0, b"user-0")["events_seen"].tolist() == [20]
+    assert len(table.header(0, b"never seen")) == 0 and len(table) == 0
+
+
+def test_an_event_may_come_again_where_a_position_is_not_past_it_unless_it_is_of_a_former_topic() -> None:
+    headers = row_format.new_rows(1, SIZES)[list(row_format.HEADER.names or ())]
+    headers["offsets"] = [[4, NO_OFFSET, 7]]
+
+    def may(positions: dict[int, int], *generations: int) -> bool:
+        at = {source: Position(offset) for source, offset in positions.items()}
+        return bool(row_format.may_come_again(headers, at, np.array(generations or (0, 0, 0)))[0])
+
+    assert not may({0: 5, 2: 8})
+    assert not may({0: 5, 1: 0, 2: 8})
+    assert may({0: 4, 2: 8}) and may({0: 5, 2: 7}) and may({0: 5})
+    assert not may({0: 0, 2: 8}, 1, 0, 0)
+    assert may({0: 5, 2: 0}, 1, 0, 0)

@@ -38,7 +38,7 @@ _POLL_SECS = 0.1
 # Nothing scored for so long: the worker has failed, or the machine cannot do this.
 _STALL_SECS = 60.0
 
-_OUTPUTS = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic")
+_OUTPUTS = ("purchase_intent_topic", "anomaly_scores_topic", "dead_letters_topic", "erasures_topic", "models_topic")
 _SOURCES = ("clicks_topic", "searches_topic", "purchases_topic")
 
 

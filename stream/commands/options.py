@@ -20,6 +20,7 @@ TOPICS = (
     "anomaly_scores_topic",
     "dead_letters_topic",
     "models_topic",
+    "erasures_topic",
     "app_id",
     "partitions",
     "replication_factor",

@@ -56,8 +56,8 @@ def _origin(value: Any, flag: str | None, default: Any) -> str:
 def topics(only_check: bool, wait_secs: float, as_json: bool, **flags: str | None) -> None:
     """Create the topics that are missing, and check all of them.
 
-    Three source topics, three output topics, that of models, and the changelog of the state. What exists is never
-    changed: what is wrong with it is said, with what to do.
+    Three source topics, that of erasures, three output topics, that of models, and the changelog of the state. What
+    exists is never changed: what is wrong with it is said, with what to do.
 
     \b
       behaviour-stream topics --partitions 12 --replication-factor 3

@@ -36,7 +36,7 @@ class Cluster:
 
 async def look(settings: Settings, client: AIOKafkaClient) -> Cluster:
     """Ask for everything. KafkaError where the broker refuses what no check can do without."""
-    names = [*settings.source_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
+    names = [*settings.read_topics, *settings.output_topics, settings.models_topic, settings.changelog_topic]
     topics = await inquiry.describe_topics(client, names)
     return Cluster(
         client=client,

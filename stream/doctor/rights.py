@@ -30,7 +30,7 @@ async def check_rights(settings: Settings, cluster: Cluster) -> list[Finding]:
 
 
 def _of_topics(settings: Settings, cluster: Cluster) -> list[str]:
-    needs: dict[str, Sequence[Operation]] = dict.fromkeys(settings.source_topics, (Operation.READ,))
+    needs: dict[str, Sequence[Operation]] = dict.fromkeys(settings.read_topics, (Operation.READ,))
     needs |= dict.fromkeys(settings.output_topics, (Operation.WRITE,))
     needs[settings.models_topic] = (Operation.READ,)
     needs[settings.changelog_topic] = (Operation.READ, Operation.WRITE)

@@ -11,8 +11,9 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -40,12 +41,17 @@ logger = logging.getLogger(__name__)
 _LOCAL = b"\xfe"
 _OFFSET_KEY = _LOCAL + b"changelog-offset"
 _COMPACTED_KEY = _LOCAL + b"compacted"
+# What was deleted or overwritten leaves RocksDB's files after so long, if it is not compacted before.
+_REWRITTEN_SECS = 86_400
+# So many keys are compacted one by one, a quarter of a second each; more of them all at once.
+_COMPACTED_SINGLY = 8
 # A partition's write buffer, where there are few of them: all together have half of the memory.
 _WRITE_BUFFER_BYTES = 64 << 20
 _BLOCK_BYTES = 4 << 10  # a read takes a block: two or three rows
 _FILTER_BITS = 10  # of a row: one in a hundred users never seen is looked for on the disk
 # A copy older than this is made anew: what was deleted since, its changelog may no longer say. It does for
-# `delete.retention.ms`, which is 24 h unless somebody sets it.
+# `delete.retention.ms`, which is a day at least: `topics` sees to it.
+DELETIONS_KEPT_MS = 86_400_000
 _LASTS_SECS = 12 * 3600.0
 # How long a copy is kept of a partition that has gone elsewhere: it may come back, as after a restart of the other.
 _KEPT_SECS = 600.0
@@ -64,13 +70,14 @@ class RowStore:
         self._folder = folder
         self._memory = _Memory(memory_bytes)
         self._open: dict[int, Rdict] = {}
+        self._closing = threading.Lock()  # a handle that compacts cannot be closed
         self._left: dict[int, float] = {}  # on the disk and not open, since when
 
     def own(self, partitions: Iterable[int]) -> None:
         """Open these partitions and close all others."""
         wanted = set(partitions)
         for partition in self._open.keys() - wanted:
-            disk.close(self._open.pop(partition), self._path(partition))
+            self._close(partition)
             with suppress(FileNotFoundError):
                 os.utime(self._path(partition))  # up to now it has had what was deleted
         for partition in sorted(wanted - self._open.keys()):
@@ -103,23 +110,27 @@ class RowStore:
         rows = self._read(partition, lambda db: list(islice(db.items(from_key=after or b""), n + 1)))
         return [row for row in rows if row[0] != after and row[0] < _LOCAL][:n]
 
-    def compact(self, partition: int, key: bytes) -> None:
-        """Make what was deleted or overwritten under a key go from the disk; and the key itself where it has no row.
+    def compact(self, partition: int, keys: Collection[bytes]) -> None:
+        """Make what was deleted or overwritten under some keys go from the disk; and the keys that have no row.
 
-        Takes a quarter of a second, without the interpreter. What the file system has set free may still be on the
-        medium.
+        Takes a quarter of a second for a key, without the interpreter. What the file system has set free may still be
+        on the medium.
         """
         everything = CompactOptions()
         everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
-        db = self._db(partition)
-        try:
-            db.flush()
-            db.compact_range(key, key + b"\0", everything)
-            # The list of files still says that one began or ended with the key. Each change writes it anew.
-            db.put(_COMPACTED_KEY, b"")
-            db.flush()
-        except Exception as error:
-            raise StateError(f"{self._path(partition)}: cannot be compacted ({error})") from None
+        singly = len(keys) <= _COMPACTED_SINGLY
+        ranges = [(key, key) for key in keys] if singly else [(min(keys), max(keys))]
+        with self._closing:
+            db = self._db(partition)
+            try:
+                for first, last in ranges:
+                    db.flush()
+                    db.compact_range(first, last + b"\0", everything)
+                # The list of files still says that one began or ended with a key. Each change writes it anew.
+                db.put(_COMPACTED_KEY, b"")
+                db.flush()
+            except Exception as error:
+                raise PassingError(f"{self._path(partition)}: cannot be compacted ({error})") from None
         for log in self._path(partition).glob("LOG*"):  # it says what was compacted
             log.unlink(missing_ok=True)
 
@@ -171,9 +182,13 @@ class RowStore:
 
     def forget(self, partition: int) -> None:
         """Delete the copy of a partition, and open an empty one."""
-        self._open.pop(partition).close()
+        self._close(partition)
         shutil.rmtree(self._path(partition), ignore_errors=True)
         self._open[partition] = self._opened(partition)
+
+    def _close(self, partition: int) -> None:
+        with self._closing:
+            disk.close(self._open.pop(partition), self._path(partition))
 
     def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
         """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""
@@ -182,7 +197,7 @@ class RowStore:
             return ask(db)
         except Exception as error:
             path = self._path(partition)
-            disk.close(self._open.pop(partition), path)
+            self._close(partition)
             shutil.rmtree(path, ignore_errors=True)
             raise StateError(f"{path}: damaged ({error}); removed, the next start makes it anew") from None
 
@@ -240,6 +255,7 @@ class _Memory:
     def open(self, path: Path) -> Rdict:
         db = Rdict(str(path), self._options())
         db.set_write_options(disk.without_waiting())
+        db.set_options({"ttl": str(_REWRITTEN_SECS)})
         return db
 
     def _options(self) -> Options:

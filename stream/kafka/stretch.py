@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -21,6 +21,7 @@ from stream.merge import Source
 _POLL_MS = 500
 # A broker that has records and sends none for so long is taken for gone. Its own elections take 10 s.
 _STALL_SECS = 60.0
+Isolation = Literal["read_committed", "read_uncommitted"]
 _NONE_WAIT: Mapping[Source, int] = {}
 
 
@@ -47,7 +48,12 @@ class Stretch:
 
     @classmethod
     async def find(
-        cls, bootstrap_servers: str, names: Sequence[str], since_ms: int | None, until_ms: int | None
+        cls,
+        bootstrap_servers: str,
+        names: Sequence[str],
+        since_ms: int | None,
+        until_ms: int | None,
+        isolation: Isolation = "read_committed",
     ) -> Self:
         """What these topics hold now, from `since_ms` on and before `until_ms` (the records' times), where given.
 
@@ -61,7 +67,7 @@ class Stretch:
         }
         consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap_servers,
-            isolation_level="read_committed",
+            isolation_level=isolation,
             enable_auto_commit=False,
             auto_offset_reset="none",
         )

@@ -21,12 +21,17 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 
 from stream.errors import BrokerError, SettingsError
 from stream.kafka.inquiry import Configs, read_configs
+from stream.kafka.store import DELETIONS_KEPT_MS
 from stream.patience import Patience
 from stream.settings import Settings
 
 # The active segment is never compacted, and a restore reads it whole. Kafka's 1 GiB would be about 1.3 million rows of
 # a partition on top of those alive; 64 MiB are 80,000, read in about a second.
 _CHANGELOG_SEGMENT_BYTES = 64 * 2**20
+
+# Compaction takes away what was overwritten or deleted, but as a rule only once half of the changelog is that. With
+# this bound, the older rows of a user who was erased go within a day.
+_CHANGELOG_COMPACTED_MS = 86_400_000
 
 _REQUEST_TIMEOUT_MS = 30_000  # a broker under load takes seconds to create topics
 _CREATED_TIMEOUT_SECS = 30.0  # until every broker of a cluster knows a new topic
@@ -150,8 +155,13 @@ async def wait_for_broker(bootstrap_servers: str, *, timeout_secs: float | None,
 def _wanted(settings: Settings) -> dict[str, NewTopic]:
     retention_ms = settings.retention_hours * 3_600_000 if settings.retention_hours >= 0 else -1
     stream = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
-    changelog = {"cleanup.policy": "compact", "segment.bytes": str(_CHANGELOG_SEGMENT_BYTES)}
-    kinds = dict.fromkeys((*settings.source_topics, *settings.output_topics), stream)
+    changelog = {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(_CHANGELOG_SEGMENT_BYTES),
+        "max.compaction.lag.ms": str(_CHANGELOG_COMPACTED_MS),
+        "delete.retention.ms": str(DELETIONS_KEPT_MS),
+    }
+    kinds = dict.fromkeys((*settings.read_topics, *settings.output_topics), stream)
     kinds[settings.changelog_topic] = changelog
     kinds[settings.models_topic] = {"cleanup.policy": "compact"}
     durability = {"min.insync.replicas": str(settings.min_insync_replicas)}
@@ -206,6 +216,13 @@ def _topic_problems(settings: Settings, found: Mapping[str, _Found]) -> Iterator
             yield Problem(
                 f"{name}: cleanup.policy must be compact, or {kept[name]} are deleted, is {policy}",
                 f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact",
+            )
+        kept_ms = int(topic.configs.values["delete.retention.ms"])
+        if name == settings.changelog_topic and kept_ms < DELETIONS_KEPT_MS:
+            yield Problem(
+                f"{name}: delete.retention.ms must be at least {DELETIONS_KEPT_MS}, or rows that were deleted come to "
+                f"life again in a copy that was away for so long, is {kept_ms}",
+                f"kafka-configs --alter --topic {name} --add-config delete.retention.ms={DELETIONS_KEPT_MS}",
             )
         least, replicas = int(topic.configs.values["min.insync.replicas"]), topic.replication_factor
         if least > replicas:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
@@ -118,6 +118,11 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         try:
             with _told("fetching"):
                 records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except NoOffsetForPartitionError:
+            # aiokafka asked for what the group had committed, before it was told where to begin; or is to be told yet.
+            await self._seek_to(consumer, cast(FrameApp, self.app).committer.starts())
+            await asyncio.sleep(_POLL_SECS)
+            return {}
         except OffsetOutOfRangeError as error:
             # What became of it is told apart where its rows are at hand, in `recovered`. aiokafka, left to itself, goes
             # on from the start or the end.
@@ -183,6 +188,14 @@ class FrameConsumer(driver.Consumer):
             for tp, (position, end) in self._reach.items()
             if position >= end and self._fetched[tp] == self._delivered[tp]
         )
+
+    def read_to(self) -> dict[TP, int]:
+        """Per topic partition, the offset before which all is decoded; none of one with a frame on its way."""
+        return {tp: at for tp, (at, _) in self._reach.items() if self._fetched[tp] == self._delivered[tp]}
+
+    async def end(self, tp: TP) -> int:
+        """Where a topic partition ends, as the broker has it now."""
+        return (await self.highwaters(tp))[tp]
 
     def lag(self) -> dict[TP, int]:
         """Records not yet fetched, per assigned topic partition."""
@@ -388,7 +401,7 @@ def _told(what: str) -> Iterator[None]:
     """Say what aiokafka's errors mean, but for the one that is answered here."""
     try:
         yield
-    except OffsetOutOfRangeError:
+    except (NoOffsetForPartitionError, OffsetOutOfRangeError):
         raise
     except faults.KAFKA_FAULTS as error:
         raise faults.told(error, f"{what} failed") from error

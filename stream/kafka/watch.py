@@ -103,7 +103,7 @@ class Watch:
                 if self._client is None:
                     self._client = AIOKafkaClient(bootstrap_servers=settings.bootstrap_servers)
                     await self._client.bootstrap()
-                names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
+                names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic)
                 return await describe_topics(self._client, names)
         except faults.KAFKA_FAULTS as error:
             await self._disconnect()
@@ -141,7 +141,7 @@ class Watch:
 
     def _changed(self, topics: Mapping[str, Topic]) -> PassingError | None:
         settings = self._settings
-        names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
+        names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic)
         missing = frozenset(names) - topics.keys()
         twice, self._missing = missing & self._missing, missing  # a broker that has just begun may not know all yet
         if twice:

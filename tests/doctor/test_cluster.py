@@ -137,7 +137,8 @@ async def test_where_the_broker_tells_nothing_of_topics_the_checks_that_need_it_
 async def test_a_kafka_before_2_3_is_said_to_be_one_and_no_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire._TopicsQuestion, "API_VERSION", 99)  # as new to this broker as ours is to that one
+    for question in (wire._TopicsQuestion, wire._TopicsQuestionForIds):
+        monkeypatch.setattr(question, "API_VERSION", 99)  # as new to this broker as ours is to that one
     findings = await examine(settings, [], TIMEOUT_SECS)
     assert errors(findings) == []
     _, old = named(findings, "broker")
@@ -250,7 +251,7 @@ async def test_missing_topics_are_one_error_with_one_thing_to_do(settings: Setti
     view = await cluster.look(settings, client)
     findings = await check_topics(settings, view)
     assert [finding.to_do for finding in findings] == ["`behaviour-stream topics` creates it"]
-    assert findings[0].found.count(": missing") == 8
+    assert findings[0].found.count(": missing") == 9
     for check in (check_durability, check_partitions, waiting.check_waiting, rights.check_rights, clock.check_clock):
         assert [finding.status for finding in await check(settings, view)] == ["skipped"]
 
@@ -260,7 +261,10 @@ async def test_unequal_partitions_and_a_changelog_that_is_not_compacted_are_erro
 ) -> None:
     await create(
         settings,
-        *(NewTopic(name, 4, 1) for name in (*settings.source_topics[:2], *settings.output_topics)),
+        *(
+            NewTopic(name, 4, 1)
+            for name in (*settings.source_topics[:2], settings.erasures_topic, *settings.output_topics)
+        ),
         NewTopic(settings.purchases_topic, 3, 1),
         NewTopic(settings.changelog_topic, 4, 1),
         NewTopic(settings.models_topic, 1, 1, topic_configs={"cleanup.policy": "compact"}),

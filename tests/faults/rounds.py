@@ -186,7 +186,8 @@ class Round:
 def _settings(plan: Plan, number: int, broker: EmbeddedBroker, folder: Path, rng: Random) -> Settings:
     """Small batches and short intervals, by seed: many places to be hit at."""
     suffix = f"{plan.form}-{plan.guarantee.replace('_', '-')}-{plan.seed}-{number}"
-    names = ("clicks", "searches", "purchases", "purchase_intent", "anomaly_scores", "dead_letters")
+    scores = ("purchase_intent", "anomaly_scores", "dead_letters")
+    names = ("clicks", "searches", "purchases", *scores, "erasures", "models")
     flags: dict[str, Any] = {f"{name}_topic": f"{name.replace('_', '-')}-{suffix}" for name in names}
     flags |= {
         "bootstrap_servers": broker.bootstrap_servers,

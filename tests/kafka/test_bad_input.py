@@ -145,7 +145,7 @@ class Run:
 @pytest.fixture(scope="module")
 def run(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder, app = tmp_path_factory.mktemp("bad-input"), uuid.uuid4().hex[:8]
-    names = ("clicks", "searches", "purchases", "purchase_intent", "anomaly_scores", "dead_letters")
+    names = ("clicks", "searches", "purchases", "purchase_intent", "anomaly_scores", "dead_letters", "erasures")
     flags = {f"{name}_topic": f"{name.replace('_', '-')}-{app}" for name in names} | {
         "bootstrap_servers": broker.bootstrap_servers,
         "app_id": f"test-{app}",

@@ -192,7 +192,11 @@ async def test_a_copy_that_reaches_past_the_end_is_of_another_changelog_and_is_m
         (b"u1", b"\x09" * 100, "row: expected format 2 or older, got 9; a newer version wrote it"),
         (b"u1", b"", "row: expected at least 68 bytes, got 0"),
         (b"u1", b"\x02" * 20, "row: expected at least 68 bytes, got 20"),
-        (PARTITION_KEY, b'{"format":7,"positions":{}}', "row of a partition: expected format 1, got 7; a newer"),
+        (
+            PARTITION_KEY,
+            b'{"format":7,"positions":{}}',
+            "row of a partition: expected format 2 or older, got 7; a newer",
+        ),
     ],
 )
 async def test_a_row_that_cannot_be_read_ends_the_restore_and_is_named(

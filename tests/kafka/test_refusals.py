@@ -159,18 +159,18 @@ async def test_a_metrics_port_that_is_taken_refuses(settings: Settings, topics: 
 async def test_topics_that_are_missing_refuse_one_a_line(settings: Settings) -> None:
     code, said = await asyncio.to_thread(_ended, settings)
     assert code == 2 and "Traceback" not in said
-    names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
-    assert said.removeprefix("behaviour-stream: ").splitlines() == [
-        f"{name}: missing; `behaviour-stream topics` creates it" for name in names
-    ]
+    names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic, settings.models_topic)
+    lines = [line.removeprefix("behaviour-stream: ") for line in said.splitlines() if " INFO " not in line]
+    assert lines == [f"{name}: missing; `behaviour-stream topics` creates it" for name in names]
 
 
 async def test_unequal_partition_counts_refuse_naming_each(settings: Settings) -> None:
     compacted = {"cleanup.policy": "compact"}
-    names = (*settings.source_topics, *settings.output_topics, settings.changelog_topic)
+    names = (*settings.read_topics, *settings.output_topics, settings.changelog_topic)
     counts = {name: 6 if name == settings.searches_topic else 4 for name in names}
     await _create(
         settings,
+        NewTopic(settings.models_topic, 1, 1, topic_configs=compacted),
         *(
             NewTopic(name, n, 1, topic_configs=compacted if name == settings.changelog_topic else {})
             for name, n in counts.items()
@@ -208,4 +208,4 @@ async def test_without_a_broker_it_waits_until_one_comes_up_or_it_is_stopped(
         with late:  # it has no topics, so the worker is not to go on any further
             await asyncio.to_thread(patient.process.wait, ENDS_SECS)
         assert f"broker {late.bootstrap_servers} answers, after " in patient.said()
-        assert patient.said().count(": missing; `behaviour-stream topics` creates it") == 8
+        assert patient.said().count(": missing; `behaviour-stream topics` creates it") == 9

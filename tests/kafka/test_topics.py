@@ -22,7 +22,7 @@ from stream.settings import Settings
 async def test_what_ensure_creates_check_finds_without_a_difference(settings: Settings) -> None:
     created = await topics.ensure(settings)
     assert {report.topic for report in created} == {
-        *settings.source_topics,
+        *settings.read_topics,
         *settings.output_topics,
         settings.models_topic,
         settings.changelog_topic,
@@ -42,7 +42,7 @@ async def test_check_names_every_missing_topic_and_creates_none(settings: Settin
     for _ in range(2):
         with pytest.raises(SettingsError) as refused:
             await topics.check(settings)
-        assert str(refused.value).count(": missing") == 8
+        assert str(refused.value).count(": missing") == 9
     assert settings.changelog_topic in str(refused.value)
 
 
@@ -81,6 +81,13 @@ async def test_a_models_topic_that_would_forget_or_has_no_single_order_refuses(s
     )
 
 
+async def test_a_changelog_that_forgets_deletions_within_a_day_refuses(settings: Settings) -> None:
+    configs = {"cleanup.policy": "compact", "delete.retention.ms": "86399999"}
+    await _create(settings, NewTopic(settings.changelog_topic, 4, 1, topic_configs=configs))
+    with pytest.raises(SettingsError, match=r"delete\.retention\.ms must be at least 86400000.*is 86399999"):
+        await topics.ensure(settings)
+
+
 async def test_more_insync_replicas_than_replicas_refuses(settings: Settings) -> None:
     await _create(settings, NewTopic(settings.clicks_topic, 4, 1, topic_configs={"min.insync.replicas": "2"}))
     with pytest.raises(SettingsError, match=r"min\.insync\.replicas=2 with 1 replicas"):
@@ -95,7 +102,7 @@ async def test_all_problems_are_listed_one_per_line(settings: Settings) -> None:
     )
     with pytest.raises(SettingsError) as refused:
         await topics.check(settings)
-    assert len(str(refused.value).splitlines()) == 6 + 3  # missing; counts, insync replicas, cleanup policy
+    assert len(str(refused.value).splitlines()) == 7 + 3  # missing; counts, insync replicas, cleanup policy
     assert isinstance(refused.value, TopicsError)
     assert str(refused.value) == "\n".join(f"{found}; {remedy}" for found, remedy, _ in refused.value.problems)
     in_sync = f"{settings.clicks_topic}: min.insync.replicas=2 with 1 replicas: no record could be acknowledged"
