@@ -16,13 +16,8 @@ _MAX_POLL_SECS = 3
 _RUN = f"""
 import sys
 from stream import app, settings, worker
-<<<<<<< HEAD
-def build_app(*arguments, build=app.build_app):
-    built = build(*arguments)
-=======
 def build_app(settings, metrics, build=app.build_app):
     built = build(settings, metrics)
->>>>>>> main
     built.conf.broker_max_poll_interval = {_MAX_POLL_SECS}.0
     return built
 worker.build_app = build_app

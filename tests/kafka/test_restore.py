@@ -109,11 +109,7 @@ async def test_a_restore_that_takes_its_time_is_told_by_log_metrics_and_health(
         seen: list[tuple[dict[str, Any], str]] = []
         while "scoring partitions" not in worker.said():
             status, health = await worker.get("/healthz")
-<<<<<<< HEAD
-            if json.loads(health).get("restoring"):
-=======
             if json.loads(health).get("restoring"):  # not yet said while it waits for its broker
->>>>>>> main
                 assert status == 200
                 seen.append((json.loads(health), (await worker.get("/metrics"))[1]))
         assert any(0 < health["restore_records_left"] <= 1.1 * users for health, _ in seen)
