@@ -224,7 +224,7 @@ async def test_a_disk_that_cannot_be_written_ends_a_restore_and_a_standby(
     monkeypatch.setattr(copies.store, "apply", full)
     await copies.copies.take(owned, standby)
     assert str(await copies.failure()) == "cannot be written (No space left on device)"
-    assert copies.restored == [] if owned else [set()]
+    assert copies.restored == ([] if owned else [set()])
 
 
 async def test_a_restore_that_is_interrupted_by_a_rebalance_goes_on_from_where_it_came(
