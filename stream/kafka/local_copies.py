@@ -104,6 +104,8 @@ class LocalCopies:
                 await self._persistently("standing by", lambda: self._follow(standby))
             except StateError as error:  # whoever takes one of them over will fail by it, or make it anew
                 logger.error("no longer standing by: %s", error)  # noqa: TRY400 - it says where
+            except Exception as error:  # the disk is full, say: that is this worker's too
+                self._fail(error)
 
     async def _persistently(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, and again where the broker fails, until it is done: it begins where it has come to."""

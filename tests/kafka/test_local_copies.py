@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream import rows
-from stream.errors import StateError
+from stream.errors import PassingError, StateError
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.store import RowStore
 from stream.kafka.topics import TopicReport
@@ -213,17 +213,18 @@ async def test_a_row_that_cannot_be_read_ends_the_restore_and_is_named(
         await asyncio.wait_for(copies.copies.restored(), 0.2)
 
 
-async def test_a_disk_that_cannot_be_written_ends_the_restore(
-    settings: Settings, copies: Copies, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("owned", "standby"), [({1}, set()), (set(), {1})])
+async def test_a_disk_that_cannot_be_written_ends_a_restore_and_a_standby(
+    settings: Settings, copies: Copies, monkeypatch: pytest.MonkeyPatch, owned: set[int], standby: set[int]
 ) -> None:
     def full(*arguments: Any) -> None:
-        raise StateError("cannot be written (No space left on device)")
+        raise PassingError("cannot be written (No space left on device)")
 
     await _write(settings, 1, _users(10))
     monkeypatch.setattr(copies.store, "apply", full)
-    await copies.copies.take({1}, set())
+    await copies.copies.take(owned, standby)
     assert str(await copies.failure()) == "cannot be written (No space left on device)"
-    assert not copies.restored
+    assert copies.restored == ([] if owned else [set()])
 
 
 async def test_a_restore_that_is_interrupted_by_a_rebalance_goes_on_from_where_it_came(
