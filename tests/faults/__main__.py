@@ -8,6 +8,7 @@ sent to meanwhile, and scores must be those of the order in which the service sa
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def main(
 
     Exit code 1: there was a defect.
     """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says at length what is done to its brokers
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "campaign.log"
 

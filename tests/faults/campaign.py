@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import platform
 import shutil
@@ -62,7 +61,6 @@ def guarantees() -> tuple[str, ...]:
 
 def run(plan: Plan, rounds: int, folder: Path, say: Say) -> list[Outcome]:
     """Play what is left of so many rounds -> the outcomes of all of them."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says at length what is done to its brokers
     state = State(folder, plan)
     outcomes = state.read()[:rounds]
     if len(outcomes) == rounds:
