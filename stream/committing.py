@@ -135,13 +135,16 @@ class Committing:
 
     async def checkpoint(self) -> Mapping[TP, int]:
         """Checkpoint every partition -> the offsets committed by it."""
-        return await self._each(sorted(self.partitions))
+        return await self._each(lambda: self.partitions)
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over, or all where rows fill the memory that cannot go before ->
         the offsets committed by it."""
+        return await self._each(self._due)
+
+    def _due(self) -> list[int]:
         now = inf if self._table.crowded else time.monotonic()
-        return await self._each(sorted(p for p, due_at in self._due_at.items() if due_at <= now))
+        return [partition for partition, due_at in self._due_at.items() if due_at <= now]
 
     def secs_until_due(self) -> float:
         """How long to wait before the next `checkpoint_due`."""
@@ -151,12 +154,13 @@ class Committing:
     async def cut(self, partitions: Iterable[int], offer: Offer, owned: set[int]) -> None:
         """Checkpoint these partitions, of which nothing is applied meanwhile, with it in their rows that what follows
         is this model's. Nothing where they are no longer the same `owned` ones."""
-        await self._each(partitions, offer, owned)
+        await self._each(lambda: partitions, offer, owned)
 
     async def _each(
-        self, partitions: Iterable[int], offer: Offer | None = None, owned: set[int] | None = None
+        self, which: Callable[[], Iterable[int]], offer: Offer | None = None, owned: set[int] | None = None
     ) -> Mapping[TP, int]:
-        """One after the other: all at once they are a burst that keeps the interpreter from scoring.
+        """One after the other: all at once they are a burst that keeps the interpreter from scoring. Which ones is
+        asked when it is their turn: others who waited for theirs may have made them meanwhile.
 
         After a failure nothing is committed again: Faust commits once more while it shuts down, and rows that were
         written in part would then be taken for whole.
@@ -165,7 +169,7 @@ class Committing:
         async with self._one_at_a_time:
             if owned is not None and owned is not self.partitions:
                 return committed
-            for partition in partitions:
+            for partition in sorted(which()):
                 if self._failure.error is not None or partition not in self.partitions:
                     continue
                 started = time.monotonic()
@@ -177,8 +181,8 @@ class Committing:
                 except BaseException as error:
                     self._failure.note(error)
                     raise
-                if offer is None:
-                    self._due_at[partition] = max(self._due_at.get(partition, 0.0) + self._interval_secs, started)
+                if (due_at := self._due_at.get(partition, inf)) <= started:  # those between leave its turn as it is
+                    self._due_at[partition] = max(due_at + self._interval_secs, started)
                 if offsets:
                     self._liveness.committed()
                     self._metrics.checkpoints.inc()

@@ -33,14 +33,14 @@ _ROLES = ("clicks", "searches", "purchases")
 class Worker:
     """A worker process of these settings; its log is beside its state."""
 
-    def __init__(self, settings: Settings, log: Path, program: str = _RUN) -> None:
+    def __init__(self, settings: Settings, log: Path, program: str = _RUN, arguments: Sequence[str] = ()) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)}
         environment |= {ENV_PREFIX + name.upper(): str(value) for name, value in in_force(settings).items()}
         self.log = log
         self._out = log.open("ab")
         self._started_at = log.stat().st_size
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program], env=environment, stderr=self._out, stdout=self._out
+            [sys.executable, "-c", program, *arguments], env=environment, stderr=self._out, stdout=self._out
         )
 
     def said(self) -> str:
@@ -88,8 +88,9 @@ class Worker:
 
 
 @contextmanager
-def running(settings: Settings, log: Path, program: str = _RUN) -> Iterator[Worker]:
-    worker = Worker(settings, log, program)
+def running(settings: Settings, log: Path, program: str = _RUN, arguments: Sequence[str] = ()) -> Iterator[Worker]:
+    """`program` stands in for the worker's own, where something is to be wrong with it."""
+    worker = Worker(settings, log, program=program, arguments=arguments)
     try:
         yield worker
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -178,6 +179,19 @@ async def test_a_partition_is_committed_when_its_interval_is_over(tmp_path: Path
     await asyncio.sleep(0.25)
     assert await loop.checkpoint_due() == {CLICKS: 3}
     assert checkpointer.offsets == {("clicks", 0): 3}
+    await _end(loop, running)
+
+
+async def test_a_checkpoint_in_between_or_asked_for_twice_leaves_the_next_one_its_turn(tmp_path: Path) -> None:
+    loop, _ = _loop(tmp_path, None, _Publisher(), checkpoint_interval_ms=300)
+    running = asyncio.create_task(_run(loop))
+    await asyncio.sleep(0.1)
+    turn = loop._committing._due_at[0]
+    assert await loop.checkpoint() == {CLICKS: 3}
+    assert loop._committing._due_at[0] == turn
+    await asyncio.sleep(max(0.0, turn - time.monotonic()) + 0.01)
+    await asyncio.gather(loop.checkpoint_due(), loop.checkpoint_due())
+    assert loop._committing._due_at[0] == turn + 0.3
     await _end(loop, running)
 
 

@@ -79,12 +79,15 @@ class FencedProducer:
         """
         try:
             with self._told():
-                sending = [await self._send(topic, self._partition, batch) for batch in rows]
-                # All at once: what counts is that it is there before the commit, and each is a round trip or two.
-                waits: list[Awaitable[Any]] = [*sending, *sent]
+                await self._begin()
+                waits = [*sent]
                 if offsets:  # aiokafka refuses none
                     waits.append(self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id))
                 await asyncio.gather(*waits)
+                # Not meanwhile: while the group is being added to the transaction, the broker refuses the first batch
+                # of a topic partition, and aiokafka sends it again 100 ms later.
+                sending = [await self._send(topic, self._partition, batch) for batch in rows]
+                await asyncio.gather(*sending)
                 await self._producer.commit_transaction()
                 self._begun = False
         finally:
@@ -102,10 +105,13 @@ class FencedProducer:
                 logger.debug("partition %d: its transaction was not aborted: %r", self._partition, error)
         await self._producer.stop()
 
-    async def _send(self, topic: str, partition: int, records: Any) -> asyncio.Future[Any]:
+    async def _begin(self) -> None:
         if not self._begun:
             await self._producer.begin_transaction()
             self._begun = True
+
+    async def _send(self, topic: str, partition: int, records: Any) -> asyncio.Future[Any]:
+        await self._begin()
         future: asyncio.Future[Any] = await self._producer.send_batch(records, topic, partition=partition)
         return future
 

@@ -72,6 +72,16 @@ class Slot:
         if self.alive and self.process is not None:
             self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self.frozen = True
+        self.signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+        self.frozen = False
+
     def said(self) -> str:
         """What the latest process has logged."""
         with self.log.open("rb") as log:
@@ -79,9 +89,14 @@ class Slot:
             return log.read().decode(errors="replace")
 
     @property
+    def takings(self) -> int:
+        """How often its process has begun to score partitions; an empty share counts for nothing."""
+        return len(re.findall(r"scoring partitions \[\d", self.said())) if self.alive else 0
+
+    @property
     def begun(self) -> bool:
         """Whether its process has come so far as to score."""
-        return self.alive and "scoring partitions [" in self.said()
+        return self.takings > 0
 
     def end(self) -> str:
         """Why its process ended: what was done to it, or its code and its last words, without their numbers."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.producer.message_accumulator import MessageAccumulator
 
 from stream.errors import FencedError
 from stream.kafka.batches import Batches
@@ -69,6 +70,20 @@ async def test_what_is_sent_after_the_seal_waits_and_is_of_the_next_transaction(
         producer.seal()
         assert await _commit(settings, producer, [], 9) == 2  # a marker lies between
         assert await _visible(settings) == [b"first", b"later"]
+
+
+async def test_a_commit_is_refused_nothing_that_it_would_have_to_send_again(
+    settings: Settings, topics: list[TopicReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[object] = []
+    reenqueue = MessageAccumulator.reenqueue
+    monkeypatch.setattr(MessageAccumulator, "reenqueue", lambda *args: again.append(args) or reenqueue(*args))
+    async with _producer(settings) as producer:
+        for offset in range(1, 31):
+            sent = [await _score(settings, producer, b"score")]
+            producer.seal()
+            await _commit(settings, producer, sent, offset)
+    assert not again
 
 
 async def test_to_let_go_aborts_what_is_open_so_that_no_reader_waits_for_it(
