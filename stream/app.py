@@ -18,11 +18,12 @@ from stream.errors import PassingError, StateError
 from stream.intake import Intake
 from stream.kafka import faust_contract, models_topic, sources, transport
 from stream.kafka.checkpoint import Checkpointer
+from stream.kafka.frame_app import FrameApp, Frames, FrameSchema
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.outlets import AtOnce, InTransactions
 from stream.kafka.publisher import Publisher
 from stream.kafka.store import RowStore
-from stream.kafka.transport import FrameApp, FrameConsumer, Frames, FrameSchema
+from stream.kafka.transport import FrameConsumer
 from stream.metrics import Metrics
 from stream.restoring import Restoring
 from stream.scorer import pick_device

@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from faust.types.tuples import TP
 
@@ -28,8 +27,9 @@ from stream.cutover import Cutover
 from stream.erasing import Erasing
 from stream.erasures import ERASURES
 from stream.errors import FencedError, StateError
-from stream.events import SOURCES, Frame
+from stream.events import SOURCES
 from stream.expiry import Expiry
+from stream.flow import Flow, Reach
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
@@ -47,21 +47,6 @@ from stream.stages import Laps, on_thread
 from stream.standing import SourceNow, Standing, stand
 
 logger = logging.getLogger(__name__)
-
-# Events of the busiest users may wait beyond the limit on what waits, so that they hold up nobody else.
-_DEFERRED_TIMES = 8
-
-
-class Reach(Protocol):
-    """What the loop asks of the consumer, and says to it."""
-
-    def at_end(self) -> frozenset[TP]: ...
-    def delivered(self, tp: TP) -> None: ...
-    def lag(self) -> dict[TP, int]: ...
-    def read_to(self) -> Mapping[TP, int]: ...
-    async def end(self, tp: TP) -> int: ...
-    def set_full(self, full: set[TP]) -> None: ...
-    def rejoin(self) -> None: ...
 
 
 class ScoringLoop:
@@ -91,7 +76,7 @@ class ScoringLoop:
         self._starts: Mapping[TP, int] = {}
         self._reach, self._look, self._fail = reach, look, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
-        self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
+        self._flow = Flow(settings, decoder=self._decoder, intake=intake, rejects=self._rejects, reach=reach)
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
         self._wake = asyncio.Event()
@@ -107,7 +92,7 @@ class ScoringLoop:
             store=store,
             metrics=metrics,
             reach=reach,
-            waiting=self._waiting,
+            waiting=self._flow.waiting,
             wake=self._wake.set,
             fail=self._broken,
         )
@@ -133,7 +118,7 @@ class ScoringLoop:
             committing=self._committing,
             between_batches=self._between_batches,
             scoring=self._scoring,
-            at_end=self._at_end,
+            at_end=self._flow.at_end,
             opened=self._wake.set,
             metrics=metrics,
         )
@@ -145,9 +130,7 @@ class ScoringLoop:
         if not self._open:
             return  # after revocation: they come again, here or elsewhere
         try:
-            for tp, records in frames:
-                self._decoder.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
-            self._hold_back_the_full()
+            self._flow.deliver(frames)
         except Exception as error:
             self._failure.note(error)  # nothing may be committed past a frame that is lost
             raise
@@ -158,9 +141,7 @@ class ScoringLoop:
             self._erasing.deliver(frames)
 
     def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
-        for frame in frames:
-            self._intake.put(frame)
-            self._reach().delivered(TP(self._topic(frame.source), frame.partition))
+        self._flow.decoded(frames)
         self._wake.set()
 
     def _broken(self, error: BaseException) -> None:
@@ -189,7 +170,7 @@ class ScoringLoop:
             if not self._open:
                 return False
             try:
-                step = await on_thread(self._scoring, self._score, self._at_end())
+                step = await on_thread(self._scoring, self._score, self._flow.at_end())
                 if step.taken or step.rejects:
                     await self._publishing.ended()
                     if self._committing.partitions:  # else fenced, and what was scored is dropped
@@ -199,7 +180,7 @@ class ScoringLoop:
                 # may be waiting for it.
                 self._failure.note(error)
                 raise
-        self._hold_back_the_full()
+        self._flow.hold_back_the_full()
         if step.outcome.crowded:  # nothing else makes room
             await self.checkpoint()
         return bool(step.taken) and self._intake.holds_any()
@@ -292,10 +273,10 @@ class ScoringLoop:
     def _take_up(self, partitions: set[int], standings: Mapping[Source, Standing]) -> None:
         for (source, partition), at in standings.items():
             if at.said:
-                logger.error("%s[%d] %s", self._topic(source), partition, at.said)
-                self._metrics.lost.labels(self._topic(source)).inc(at.lost)
+                logger.error("%s[%d] %s", self._flow.topic(source), partition, at.said)
+                self._metrics.lost.labels(self._flow.topic(source)).inc(at.lost)
             if at.doubted:
-                logger.warning("%s[%d] %s", self._topic(source), partition, at.doubted)
+                logger.warning("%s[%d] %s", self._flow.topic(source), partition, at.doubted)
         for partition in partitions:
             of_it = [standings[source, partition] for source in SOURCES]
             generations = [at.topic.generation for at in of_it]
@@ -305,7 +286,7 @@ class ScoringLoop:
             self._table.own(partition, generations)
             self._encoder.own(partition, [*generations, erasures.topic.generation])
         self._committing.begin(standings)
-        self._starts = {TP(self._topic(s), p): at.position.offset for (s, p), at in standings.items()}
+        self._starts = {TP(self._flow.topic(s), p): at.position.offset for (s, p), at in standings.items()}
 
     def starts(self) -> Mapping[TP, int]:
         """From where each owned partition of what is read is to be read; nothing before its rows are here."""
@@ -344,11 +325,7 @@ class ScoringLoop:
 
     def observe(self, *, broker_answers: bool = True) -> None:
         """Set the gauges; called about once a second. Without a broker, nobody knows the lag."""
-        waiting = self._waiting()
-        lag: dict[tuple[str, int], int] = {}
-        for tp, behind in self._reach().lag().items():
-            if tp.topic in self._source_of:
-                lag[tp.topic, tp.partition] = behind + waiting.get((self._source_of[tp.topic], tp.partition), 0)
+        lag = self._flow.lag()
         self._metrics.show_lag(lag if broker_answers else {})
         self._erasing.observe()
         self._metrics.slots.set(len(self._table))
@@ -364,23 +341,3 @@ class ScoringLoop:
             "secs_without_progress": round(self._liveness.stalled_secs, 1),
             "partitions": sorted(self._committing.partitions),
         }
-
-    def _hold_back_the_full(self) -> None:
-        limit = self._settings.buffer_max_events
-        queued = self._decoder.waiting + self._intake.queued() + self._rejects.room
-        deferred = self._intake.deferred
-        full = {place for place, n in queued.items() if n >= limit}
-        full |= {place for place, n in deferred.items() if n >= _DEFERRED_TIMES * limit}
-        self._reach().set_full({TP(self._topic(source), partition) for source, partition in full})
-
-    def _waiting(self) -> Counter[Source]:
-        """Records per topic partition that were fetched and not yet applied."""
-        return self._decoder.waiting + self._intake.queued() + self._intake.deferred + self._rejects.waiting
-
-    def _at_end(self) -> set[Source]:
-        """The topic partitions that are read to their end."""
-        sources = self._source_of
-        return {(sources[tp.topic], tp.partition) for tp in self._reach().at_end() if tp.topic in sources}
-
-    def _topic(self, source: int) -> str:
-        return self._settings.read_topics[source]

@@ -36,8 +36,8 @@ OUTSIDE = {
 }  # fmt: skip
 
 FAUST = {
-    "stream.kafka.transport", "stream.kafka.faust_contract", "stream.app", "stream.worker",
-    "stream.scoring_loop", "stream.committing", "stream.erasing",
+    "stream.kafka.transport", "stream.kafka.frame_app", "stream.kafka.fetching", "stream.kafka.faust_contract",
+    "stream.app", "stream.worker", "stream.scoring_loop", "stream.committing", "stream.erasing", "stream.flow",
 }  # fmt: skip
 ENVIRONMENT = {"stream.settings", "stream.kafka.embedded", "stream.anew"}
 
@@ -124,7 +124,7 @@ def test_nothing_but_the_shell_around_faust_imports_faust_or_mode() -> None:
     assert {module for module in MODULES if _packages(module) & {"faust", "mode"}} <= FAUST
 
 
-def test_only_transport_subclasses_faust_besides_the_app_and_the_worker() -> None:
+def test_only_the_transport_subclasses_faust_besides_the_app_and_the_worker() -> None:
     subclassing = {
         module
         for module in MODULES
@@ -133,7 +133,13 @@ def test_only_transport_subclasses_faust_besides_the_app_and_the_worker() -> Non
         for base in node.bases
         if re.match(r"(faust|driver|mode)\.|(FrameApp|Collection|TableManager)$", ast.unparse(base))
     }
-    assert subclassing == {"stream.kafka.transport", "stream.app", "stream.worker"}
+    assert subclassing == {
+        "stream.kafka.transport",
+        "stream.kafka.frame_app",
+        "stream.kafka.fetching",
+        "stream.app",
+        "stream.worker",
+    }
 
 
 def _environment_readers() -> Iterator[str]:

@@ -46,7 +46,7 @@ def write(db: Rdict, path: Path, batch: WriteBatch) -> None:
     """Write a batch, once there is room for it. PassingError where the disk is full, or too slow for long."""
     try:
         deadline = time.monotonic() + _SLOW_SECS
-        while _buffers_waiting(db) > _BUFFERS_WAITING_MAX and time.monotonic() < deadline:
+        while _buffers_waiting(db) > _BUFFERS_WAITING_MAX and not _failed(db) and time.monotonic() < deadline:
             time.sleep(_ASK_SECS)
         db.write(batch)
     except Exception as error:
@@ -55,6 +55,11 @@ def write(db: Rdict, path: Path, batch: WriteBatch) -> None:
 
 def _buffers_waiting(db: Rdict) -> int:
     return int(db.property_int_value("rocksdb.num-immutable-mem-table") or 0)
+
+
+def _failed(db: Rdict) -> bool:
+    """Whether something could not be written out: the next write says what."""
+    return int(db.property_int_value("rocksdb.background-errors") or 0) > 0
 
 
 def is_full(error: Exception) -> bool:

@@ -5,7 +5,7 @@ work in flight. Here one message carries what a poll brought of a topic, topics 
 keeps no books on them, and committing is left to a `Committer`, which knows what was applied. Every override below
 names the failure it cures; `faust_contract` checks at start that what is overridden still is what it was.
 
-Besides `app` and `worker`, this module is the only one that subclasses Faust.
+Besides `app` and `worker`, this module, `frame_app` and `fetching` are the only ones that subclass Faust.
 """
 
 from __future__ import annotations
@@ -13,146 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, cast
 
-import faust
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.tables.manager import TableManager
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-from stream.errors import PassingError
-from stream.kafka import faults
+from stream.kafka.fetching import POLL_SECS, FrameConsumerThread
+from stream.kafka.frame_app import FrameApp, Frames
 
 SCHEME = "frames"
-
-# What a message carries: per topic partition, the records of one poll in offset order.
-Frames = list[tuple[TP, list[Any]]]
-
-# How long a poll waits for records (s). It ends at once when some come; the limit is what a partition that was paused
-# while the poll began may wait.
-_POLL_SECS = 0.05
-
-
-class Committer(Protocol):
-    """Who knows what was applied."""
-
-    async def checkpoint(self) -> Mapping[TP, int]:
-        """Commit all that is applied -> the offsets committed by it."""
-
-    async def checkpoint_due(self) -> Mapping[TP, int]:
-        """Commit what is applied where it is time -> the offsets committed by it."""
-
-    async def quiesce(self) -> None:
-        """Apply nothing more until the next assignment; returns when what was in flight is applied."""
-
-    def starts(self) -> Mapping[TP, int]:
-        """The offset from which each owned source partition is to be read; none before its rows are here."""
-
-    def polled(self) -> None:
-        """A poll has ended, with or without records."""
-
-
-class FrameApp(faust.App):
-    """A Faust app all of whose topics are frame topics, and who commits for them."""
-
-    committer: Committer
-    fetch_max_wait_ms: int
-    fetch_min_bytes: int
-    changelog_topic: str
-    before_revocation: Callable[[], Awaitable[None]]  # apply nothing more until the next assignment
-
-
-class FrameSchema(faust.Schema):  # type: ignore[type-arg]  # generic in its stubs only
-    """Skips codecs: the value of an event is its `Frames`."""
-
-    def compile(self, app: Any, **kwargs: Any) -> Any:
-        create_event = app.create_event
-
-        async def decode(message: Any, *, propagate: bool = False) -> Any:
-            return create_event(None, message.value, message.headers, message)
-
-        return decode
-
-
-class FrameConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that fetches."""
-
-    logger = logging.getLogger("faust.consumer")
-
-    # Per topic partition of the last poll, (position, end), both as they were when its records were taken.
-    reach: Mapping[TP, tuple[int, int]]
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        # Stock fixes 1500 ms: a partition that had unread records when the fetch was sent waits so long behind idle
-        # ones. Measured in the whole job: 1.7 times the events at 20 ms. Within that time the broker collects: answered
-        # record by record, polls bring a few each, every frame of which takes Faust 0.2 ms of its event loop; at 5,000
-        # events/s that loop did nothing else, and half the scores came after 80 ms.
-        # Rows are written in transactions, and those of a fenced worker's must not be restored: read_committed.
-        consumer = super()._create_worker_consumer(transport)
-        app = cast(FrameApp, self.app)
-        consumer._fetch_max_wait_ms = app.fetch_max_wait_ms
-        consumer._fetch_min_bytes = app.fetch_min_bytes
-        consumer._isolation_level = "read_committed"
-        self.reach = {}
-        return consumer
-
-    def count_as_poll(self) -> None:
-        """Without one. Called from the app's loop, where no poll is in flight."""
-        if self._consumer is not None:
-            with self._consumer._subscription.fetch_context():
-                pass
-
-    async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
-    ) -> Any:
-        # Stock never asks how the group is: what its coordinator cannot get over stops it for ever, in silence.
-        with _told("the consumer's group"):
-            consumer._coordinator.check_errors()
-        try:
-            with _told("fetching"):
-                records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        except NoOffsetForPartitionError:
-            # aiokafka asked for what the group had committed, before it was told where to begin; or is to be told yet.
-            await self._seek_to(consumer, cast(FrameApp, self.app).committer.starts())
-            await asyncio.sleep(_POLL_SECS)
-            return {}
-        except OffsetOutOfRangeError as error:
-            # What became of it is told apart where its rows are at hand, in `recovered`. aiokafka, left to itself, goes
-            # on from the start or the end.
-            tp, offset = next(iter(error.args[0].items()))
-            raise PassingError(f"{tp.topic}[{tp.partition}] has no record at offset {offset} any more") from error
-        subscription = consumer._subscription.subscription
-        if subscription is None or subscription.assignment is None:
-            self.reach = {}
-            return records
-        states = ((tp, subscription.assignment.state_value(tp)) for tp in subscription.assignment.tps)
-        self.reach = {
-            ensure_TP(tp): (state.position, state.lso)
-            for tp, state in states
-            if state is not None and state.has_valid_position and state.lso is not None
-        }
-        return records
-
-    def rejoin(self) -> None:
-        """Have the group say anew what is ours; called from another thread."""
-        self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
-
-    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
-        """Seek those that are still assigned."""
-        await self.call_thread(self._seek_to, self._ensure_consumer(), offsets)
-
-    async def _seek_to(self, consumer: Any, offsets: Mapping[TP, int]) -> None:
-        assigned = consumer.assignment()
-        for tp, offset in offsets.items():
-            if tp in assigned:
-                consumer.seek(TopicPartition(*tp), offset)
 
 
 class FrameConsumer(driver.Consumer):
@@ -227,7 +101,7 @@ class FrameConsumer(driver.Consumer):
             if not self.flow_active or not self._polled:
                 await asyncio.sleep(0.01)
                 return {}
-            return await self._thread.getmany(set(self._polled), min(timeout, _POLL_SECS))
+            return await self._thread.getmany(set(self._polled), min(timeout, POLL_SECS))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """One message per topic that had records, with its frames."""
@@ -394,14 +268,3 @@ def register() -> None:
 
 def _as_parsed(self: PartitionRecords, tp: TP, record: Any) -> Any:
     return record
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Say what aiokafka's errors mean, but for the one that is answered here."""
-    try:
-        yield
-    except (NoOffsetForPartitionError, OffsetOutOfRangeError):
-        raise
-    except faults.KAFKA_FAULTS as error:
-        raise faults.told(error, f"{what} failed") from error

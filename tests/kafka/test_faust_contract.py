@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from stream.app import WorkerApp
 from stream.errors import SettingsError
-from stream.kafka import faust_contract, transport
+from stream.kafka import faust_contract, fetching, frame_app, transport
 from stream.worker import _Worker
 
 
@@ -103,8 +103,8 @@ def test_a_missing_attribute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "ours",
     [
-        transport.FrameSchema,
-        transport.FrameConsumerThread,
+        frame_app.FrameSchema,
+        fetching.FrameConsumerThread,
         transport.FrameConsumer,
         transport.NoTables,
         WorkerApp,

@@ -77,7 +77,12 @@ async def test_a_commit_is_refused_nothing_that_it_would_have_to_send_again(
 ) -> None:
     again: list[object] = []
     reenqueue = MessageAccumulator.reenqueue
-    monkeypatch.setattr(MessageAccumulator, "reenqueue", lambda *args: again.append(args) or reenqueue(*args))
+
+    def noted(accumulator: MessageAccumulator, batch: object) -> None:
+        again.append(batch)
+        reenqueue(accumulator, batch)
+
+    monkeypatch.setattr(MessageAccumulator, "reenqueue", noted)
     async with _producer(settings) as producer:
         for offset in range(1, 31):
             sent = [await _score(settings, producer, b"score")]

@@ -26,7 +26,7 @@ ENDS_SECS = 60.0
 _HANGING = """
 import asyncio, os, sys
 from stream import settings, worker
-from stream.kafka.transport import FrameConsumerThread
+from stream.kafka.fetching import FrameConsumerThread
 fetch = FrameConsumerThread._fetch_records
 async def hang(*args, **kwargs):
     while os.path.exists(sys.argv[1]):
