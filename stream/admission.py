@@ -42,7 +42,6 @@ class Admission(NamedTuple):
     """What becomes of a batch's events."""
 
     events: EventBatch  # [N] to be applied, in their order
-    slots: Ints  # [N]
     packing: Packing  # of these
     deferred: EventBatch  # to be brought again, before any later event of their users
     held: int  # so many are passed over
@@ -79,7 +78,7 @@ def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | 
     if len(repeated.slots):
         events, slots = events.take(~repeats), slots[~repeats]
         packing = sequences.pack(slots)
-    return Admission(events, slots, packing, deferred, held, repeated, crowded, begun_anew)
+    return Admission(events, packing, deferred, held, repeated, crowded, begun_anew)
 
 
 def repeats_of(hashes: Sequence[int], recent: Sequence[int], sequence: int) -> list[bool]:

@@ -47,7 +47,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _NESTED_MAX = 200
 _NESTS_FROM_BYTES = 2 * _NESTED_MAX  # what is shorter cannot: each bracket is closed, or it is no JSON anyway
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Or what is left of the record, where it never ends; nothing of it is looked at twice.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 # Item ids, categories and search words come again and again: 0.05 us from the cache, 0.2 us anew. One may be a megabyte
 # long; those are not kept, or a sender of many would fill the memory.
@@ -123,6 +124,9 @@ class TimeBounds:
 
     max_ahead_ms: int
     max_behind_ms: int
+    # A record's own timestamp must be before it. One of next year would be the time of its whole topic partition from
+    # there on, by which everybody has been silent for long.
+    end_ms: int = TIME_MAX_MS + 1
 
 
 def decode(frame: Frame, bounds: TimeBounds) -> tuple[EventBatch, list[Reject]]:
@@ -147,14 +151,16 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
     action = np.array([codes.get(event.event_name, 0) for event in events], np.uint8)
     time_ms = np.array([t if type(t) is int else event_time_ms(t) for t in [e.event_time for e in events]], np.int64)
     amount = np.array([p if type(p) is float and p >= 0 else amount_of(p) for p in facts.amount], np.float64)
+    record_time_ms = np.array([record.timestamp for record in records], np.int64)
     good = (action != 0) & (time_ms >= 0) & ~(amount > PRICE_MAX)
+    good &= (record_time_ms >= 0) & (record_time_ms < bounds.end_ms)
     if users != keys:
         good &= np.array([user == key for user, key in zip(users, keys, strict=True)], np.bool_)
 
     columns = np.empty(len(events), EVENT)
     columns["source"], columns["partition"] = source, np.repeat([frame.partition for frame in frames], counts)
     columns["offset"] = [record.offset for record in records]
-    columns["record_time_ms"] = record_time_ms = np.array([record.timestamp for record in records], np.int64)
+    columns["record_time_ms"] = record_time_ms
     bounded = (time_ms > record_time_ms + bounds.max_ahead_ms) | (time_ms < record_time_ms - bounds.max_behind_ms)
     columns["time_bounded"] = bounded
     columns["time_ms"] = np.where(bounded, record_time_ms, time_ms)
@@ -175,7 +181,9 @@ def decode_all(frames: Sequence[Frame], bounds: TimeBounds) -> list[tuple[EventB
         if not fit.all():
             batch = batch.take(fit)
             for i in (start + np.flatnonzero(~fit)).tolist():
-                refused.append(_reject(frame, records[i], *_unfit(events[i], records[i], codes, facts.amount[i])))
+                refused.append(
+                    _reject(frame, records[i], *_unfit(events[i], records[i], codes, facts.amount[i], bounds))
+                )
             refused.sort(key=lambda reject: reject.offset)
         batch["order_ms"][:] = np.maximum.accumulate(batch["time_ms"])
         decoded.append((batch, refused))
@@ -223,7 +231,9 @@ def _nests_too_deep(value: bytes) -> bool:
     return bool((opened - closed).cumsum().max(initial=0) > _NESTED_MAX)
 
 
-def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money) -> tuple[Reason, str]:
+def _unfit(
+    event: Any, record: Record, codes: Mapping[str, int], amount: _Money, bounds: TimeBounds
+) -> tuple[Reason, str]:
     """Why an event of the right shape is none all the same: (reason, words)."""
     if event.event_name not in codes:
         return "unknown_event", f"expected one of {', '.join(codes)}, got {_cut(event.event_name)} - at $.event_name"
@@ -231,6 +241,8 @@ def _unfit(event: Any, record: Record, codes: Mapping[str, int], amount: _Money)
         return "key_mismatch", f"expected the record's key to be user_id {_cut(event.user_id)}, got {_cut(record.key)}"
     if amount_of(amount) > PRICE_MAX:
         return "bad_price", f"expected an amount from 0 to {PRICE_MAX:g}, got {_cut(amount)} - at $.price or $.value"
+    if not 0 <= record.timestamp < bounds.end_ms:
+        return "bad_time", f"expected the record's timestamp to be 0 to {bounds.end_ms - 1}, got {record.timestamp}"
     return "bad_time", (
         "expected RFC 3339 with a zone (2026-01-31T12:00:00.000Z) or milliseconds, "
         f"got {_cut(event.event_time)} - at $.event_time"

@@ -6,7 +6,8 @@ A bot that sends half of all traffic has its events here, thousands of them, and
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,33 @@ from stream.events import SOURCES, EventBatch
 from stream.merge import Position, Source
 
 _User = tuple[int, bytes]
+_Firsts = Mapping[Source, Position]
+
+
+class _Piece(NamedTuple):
+    """Some of a user's events, and the first of each source among them."""
+
+    events: EventBatch
+    firsts: _Firsts
+
+    @classmethod
+    def of(cls, events: EventBatch) -> Self:
+        return cls(events, _firsts(events))
+
+
+def share(steps: int, n: int) -> int:
+    """Events of one user in a batch of n, at most; `steps` of a small one.
+
+    A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
+    """
+    return max(steps, n // 4)
 
 
 class Deferred:
     """Per user, in their order; none of it is applied."""
 
     def __init__(self) -> None:
-        self._of_user: dict[_User, deque[EventBatch]] = {}
+        self._of_user: dict[_User, deque[_Piece]] = {}
         self.waiting: Counter[Source] = Counter()  # never changed but replaced: others may be reading it
 
     def __len__(self) -> int:
@@ -32,7 +53,7 @@ class Deferred:
         if not len(events):
             return
         for user, batch in _by_user(events):
-            self._of_user.setdefault(user, deque()).appendleft(batch)
+            self._of_user.setdefault(user, deque()).appendleft(_Piece.of(batch))
         self.waiting = self.waiting + _sources(events)
 
     def keep_behind(self, events: EventBatch) -> EventBatch:
@@ -45,7 +66,7 @@ class Deferred:
             return events
         kept = events.take(behind)
         for user, batch in _by_user(kept):
-            self._of_user[user].append(batch)
+            self._of_user[user].append(_Piece.of(batch))
         self.waiting = self.waiting + _sources(kept)
         return events.take(~behind)
 
@@ -57,17 +78,17 @@ class Deferred:
         for user in list(self._of_user):
             if n <= 0:
                 break
-            batches, room = self._of_user.pop(user), min(each, n)
-            while batches and room:
-                batch = batches.popleft()
+            pieces, room = self._of_user.pop(user), min(each, n)
+            while pieces and room:
+                batch = pieces.popleft().events
                 if len(batch) > room:
-                    batches.appendleft(batch.take(slice(room, None)))
+                    pieces.appendleft(_Piece.of(batch.take(slice(room, None))))
                     batch = batch.take(slice(room))
                 taken.append(batch)
                 room -= len(batch)
                 n -= len(batch)
-            if batches:
-                self._of_user[user] = batches  # behind the others, so that all have their turn
+            if pieces:
+                self._of_user[user] = pieces  # behind the others, so that all have their turn
         events = EventBatch.concat(taken)
         self.waiting = self.waiting - _sources(events)
         return events
@@ -75,9 +96,9 @@ class Deferred:
     def positions(self) -> dict[Source, Position]:
         """The first event of each source."""
         first: dict[Source, Position] = {}
-        for batches in self._of_user.values():
-            for batch in batches:
-                for source, position in _firsts(batch):
+        for pieces in self._of_user.values():
+            for piece in pieces:
+                for source, position in piece.firsts.items():
                     if source not in first or position.offset < first[source].offset:
                         first[source] = position
         return first
@@ -100,11 +121,13 @@ def _sources(events: EventBatch) -> Counter[Source]:
     return Counter({_source(place): n for place, n in zip(places.tolist(), counts.tolist(), strict=True)})
 
 
-def _firsts(events: EventBatch) -> Iterator[tuple[Source, Position]]:
+def _firsts(events: EventBatch) -> _Firsts:
     places, first = np.unique(_places(events), return_index=True)
-    for place, i in zip(places.tolist(), first.tolist(), strict=True):
-        # Its own key stands for the running maximum before it: from there on, both give the same order.
-        yield _source(place), Position(int(events["offset"][i]), int(events["order_ms"][i]))
+    # Its own key stands for the running maximum before it: from there on, both give the same order.
+    return {
+        _source(place): Position(int(events["offset"][i]), int(events["order_ms"][i]))
+        for place, i in zip(places.tolist(), first.tolist(), strict=True)
+    }
 
 
 def _places(events: EventBatch) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Users who were silent for so long that their next event begins them anew: their rows are deleted before it comes.
 
 Nobody can tell from scores or living rows when that is done, or whether (`admission` decides who begins anew). A source
-of which a partition has never had a record is not waited for: of a first event there that is older than the expiry,
+of which a partition has never had an event is not waited for: of a first one there that is older than the expiry,
 nobody would know that its user was here.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from stream import rows as row_format
 from stream.events import SOURCES
-from stream.merge import Position
+from stream.merge import NO_ORDER_MS, Position
 from stream.table import Table
 
 # (partition, after which key or None, n) -> the next n stored rows, in the order of keys.
@@ -34,6 +34,7 @@ class Expiry:
     def delete(self, partition: int, positions: Mapping[int, Position]) -> int:
         """Have the next checkpoint, which commits these positions, delete some of those who expired -> how many."""
         clocks = [positions[source].order_ms for source in SOURCES if source in positions]
+        clocks = [order_ms for order_ms in clocks if order_ms != NO_ORDER_MS]
         if self._expiry_ms is None or not clocks:
             return 0
         found = self._scan(partition, self._after.pop(partition, None), self._rows_at_once)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,8 @@ from stream.stages import Laps, on_thread
 _GATHER_SECS = 0.001
 # Records. Small frames share the cost of their arrays; of large ones, what lies in the processor's cache is soon lost.
 _DECODED_TOGETHER = 256
+# How far the clock of whoever wrote a record's timestamp may be ahead of ours.
+_AHEAD_MAX_MS = 86_400_000
 
 
 class FrameDecoder:
@@ -73,9 +77,10 @@ class FrameDecoder:
 
     def _decode(self, frames: list[Frame]) -> list[DecodedFrame]:
         lap = Laps(self._metrics)
+        bounds = dataclasses.replace(self._bounds, end_ms=time.time_ns() // 1_000_000 + _AHEAD_MAX_MS)
         decoded = []
         for together in _groups(frames):
-            for frame, parts in zip(together, decode_all(together, self._bounds), strict=True):
+            for frame, parts in zip(together, decode_all(together, bounds), strict=True):
                 decoded.append(DecodedFrame(frame.source, frame.partition, frame.next_offset, *parts))
         lap("decode")
         return decoded

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from stream.deferred import Deferred
+from stream.deferred import Deferred, share
 from stream.events import SOURCES, EventBatch, Reject
 from stream.merge import PartitionMerge, Position, Source
 
@@ -80,9 +80,8 @@ class Intake:
 
         `at_end` holds the topic partitions read to their end, as they were before `absorb`.
         """
-        # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
         queued = self._total()
-        again = self._deferred.take(max(self._steps, min(n, queued) // 4), max(n // 2, n - queued))
+        again = self._deferred.take(share(self._steps, min(n, queued)), max(n // 2, n - queued))
         room = n - len(again)
         taken: list[EventBatch] = []
         ready = {
@@ -90,10 +89,10 @@ class Intake:
             for p in self._merges.keys() - self._held_back
         }
         # Two rounds: equal shares, so that a backlog in one partition delays no other; then what is left of the room.
-        for share in (max(1, room // max(1, len(ready))), room):
+        for most in (max(1, room // max(1, len(ready))), room):
             for partition, ends in ready.items():
                 if room > 0:
-                    events = self._merges[partition].take(min(share, room), ends)
+                    events = self._merges[partition].take(min(most, room), ends)
                     room -= len(events)
                     taken.append(events)
         news = self._deferred.keep_behind(EventBatch.concat([events for events in taken if len(events)]))

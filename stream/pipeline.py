@@ -10,6 +10,7 @@ import torch
 
 from stream import admission, anomaly, features, sequences, structured
 from stream.anomaly import NormalTraffic
+from stream.deferred import share
 from stream.encode import Scored
 from stream.events import EventBatch
 from stream.features import RECENT, Past, Statistics
@@ -54,8 +55,7 @@ class Pipeline:
     def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Score `events` in their order. `lap` is told of each stage as it ends."""
         table = self._table
-        # A step of one user costs about what an event of many does: a quarter of a batch may go to the busiest.
-        max_steps = max(self._max_steps, len(events) // 4)
+        max_steps = share(self._max_steps, len(events))
         admitted = admission.admit(table, events, max_steps=max_steps, expiry_ms=self._expiry_ms)
         events, packing = admitted.events, admitted.packing
         lap("table")
@@ -127,12 +127,15 @@ class Pipeline:
         if not len(slots):
             return
         table = self._table
+        table.scatter(slots, torch.zeros_like(table.gather(slots)))  # that is all of whom no event is held
         owner, raw = table.sequences(slots)
+        if not len(owner):
+            return
         packing = sequences.pack(owner)
         raw = structured.take(raw, packing.arrival)
         seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics)
-        blank = torch.zeros_like(table.gather(packing.users))
-        table.scatter(packing.users, self._scorer.advance(seen.features, packing, blank))
+        carry = self._scorer.advance(seen.features, packing, table.gather(packing.users))
+        table.scatter(packing.users, carry)
         memory = table.memory(packing.users)
         bare = ~memory["counts"].any(axis=(1, 2))
         structured.put(memory, bare, structured.take(seen.memory, bare))

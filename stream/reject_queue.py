@@ -25,22 +25,31 @@ class RejectQueue:
 
     def put(self, rejects: Iterable[Reject]) -> None:
         """Append rejects; those of one topic partition come in offset order."""
+        waiting, room = Counter[Source](), Counter[Source]()
         for reject in rejects:
-            self._queues[reject.source, reject.partition].append(reject)
+            source = (reject.source, reject.partition)
+            self._queues[source].append(reject)
+            waiting[source] += 1
+            room[source] += _room(reject)
+        if waiting:
+            self.waiting, self.room = self.waiting + waiting, self.room + room
 
     def take(self, positions: Callable[[], Mapping[Source, Position]]) -> list[Reject]:
         """Those that lie before their topic partition's position, which may be committed once they are published."""
         if not self._queues:
             return []
         passed, at_each = [], positions()
+        waiting, room = Counter[Source](), Counter[Source]()
         for source, queue in list(self._queues.items()):
             at = at_each.get(source)
             while queue and at is not None and queue[0].offset < at.offset:
                 passed.append(queue.popleft())
+                waiting[source] += 1
+                room[source] += _room(passed[-1])
             if not queue:
                 del self._queues[source]
-        self.waiting = Counter({source: len(queue) for source, queue in self._queues.items()})
-        self.room = Counter({source: sum(map(_room, queue)) for source, queue in self._queues.items()})
+        if passed:
+            self.waiting, self.room = self.waiting - waiting, self.room - room
         return passed
 
     def clear(self) -> None:

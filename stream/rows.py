@@ -78,7 +78,7 @@ _HEADER = [
     ("events_seen", "<i8"),
     ("last_time_ms", "<i8"),
     ("offsets", "<i8", (len(SOURCES),)),  # last applied of each source, NO_OFFSET: none
-    ("generations", "<u4", (len(SOURCES),)),  # of each source topic; raised when one is made anew (not yet: 0)
+    ("generations", "<u4", (len(SOURCES),)),  # of each source topic; raised when one is made anew
 ]
 HEADER = np.dtype(_HEADER)
 

@@ -258,6 +258,14 @@ def _problems_together(settings: Settings) -> Iterator[SettingsError]:
             f"--memory-max-users={settings.memory_max_users}: at least --batch-max-events="
             f"{settings.batch_max_events}, which may be of as many users"
         )
+    # Else an event that comes so late would begin its user anew, and the next such again.
+    believed_ms = settings.event_time_max_behind_ms + settings.event_time_max_ahead_ms
+    if settings.user_expiry_ms is not None and settings.user_expiry_ms <= believed_ms:
+        yield SettingsError(
+            f"--user-expiry-days={settings.user_expiry_days}: expected 0, or more than "
+            f"--event-time-max-behind-ms={settings.event_time_max_behind_ms} and "
+            f"--event-time-max-ahead-ms={settings.event_time_max_ahead_ms} together"
+        )
     if 0 < settings.watchdog_secs * 1000 <= settings.merge_hold_max_ms:
         yield SettingsError(
             f"--watchdog-secs={settings.watchdog_secs}: expected 0, or more than --merge-hold-max-ms="

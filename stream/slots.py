@@ -32,10 +32,10 @@ class Changes(NamedTuple):
     """What a checkpoint of a partition has to make durable."""
 
     slots: Ints  # [U] whose row changed
-    deleted: Sequence[bytes]  # users whose row is to be deleted
+    deleted: frozenset[bytes]  # users whose row is to be deleted
 
 
-_NOTHING = Changes(np.empty(0, np.int64), ())
+_NOTHING = Changes(np.empty(0, np.int64), frozenset())
 
 
 class Slots:
@@ -124,7 +124,7 @@ class Slots:
         slots = slots[mine]
         self._undurable[slots] = _IN_CHECKPOINT
         deleted = self._deleted.pop(partition, set()).difference(self.keys[slots].tolist())
-        self._in_checkpoint[partition] = changes = Changes(slots, sorted(deleted))
+        self._in_checkpoint[partition] = changes = Changes(slots, frozenset(deleted))
         return changes
 
     def durable(self, partition: int) -> None:

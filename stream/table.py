@@ -255,7 +255,7 @@ class Table:
     def take_changed(self, partition: int) -> ChangedRows:
         """A copy of what changed in the partition since the last call; `durable` says that it is written."""
         slots, deleted = self._slots.take_changes(partition)
-        return ChangedRows(self._slots.keys[slots], self.rows(slots), deleted)
+        return ChangedRows(self._slots.keys[slots], self.rows(slots), sorted(deleted))
 
     def durable(self, partition: int) -> None:
         """What `take_changed` gave last of the partition is in the store, where it can be fetched again."""

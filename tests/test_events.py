@@ -171,6 +171,21 @@ def test_many_brackets_side_by_side_or_in_a_text_are_no_nesting() -> None:
         assert len(_decode(fields)) == 1
 
 
+def test_a_text_that_never_ends_costs_no_more_than_its_length() -> None:
+    value = b'{"a":"' + b"[" * 300 + b'\\"' * 300_000  # read anew from each quote on, it would take an hour
+    assert _refused(value).reason == "not_json"
+
+
+@pytest.mark.parametrize("timestamp", [-1, -(2**63), 253_402_300_800_000, 2**63 - 1])
+def test_a_record_without_a_timestamp_that_can_be_is_refused_and_moves_nobodys_time(timestamp: int) -> None:
+    records = [click("u1", START_MS + i, i) for i in range(3)]
+    records[1].timestamp = timestamp
+    batch, (reject,) = decode(frame(records), BOUNDS)
+    assert batch["order_ms"].tolist() == [START_MS, START_MS + 2]
+    assert (reject.offset, reject.reason) == (1, "bad_time")
+    assert reject.error == f"expected the record's timestamp to be 0 to 253402300799999, got {timestamp}"
+
+
 def test_a_year_9999_event_does_not_move_the_merge() -> None:
     records = [click("u1", t, i) for i, t in enumerate((START_MS, 253_402_300_799_999, START_MS + 5))]
     for record in records:

@@ -131,6 +131,14 @@ def test_an_open_transaction_outlives_the_interval_and_a_silence_that_the_group_
     load(flags | {"guarantee": "exactly_once", "transaction_timeout_ms": 35_000}, environ={})
 
 
+def test_no_event_that_is_believed_comes_after_its_user_has_expired() -> None:
+    assert "--user-expiry-days=366: expected 0, or more than --event-time-max-behind-ms=31622400000 and" in _refused(
+        {"user_expiry_days": 366}
+    )
+    assert load({"user_expiry_days": 0}, {}).user_expiry_ms is None
+    assert load({"user_expiry_days": 30, "event_time_max_behind_ms": 29 * 86_400_000}, {}).user_expiry_days == 30
+
+
 def test_the_origin_told_is_the_one_that_counts() -> None:
     assert _refused({"partitions": 0}, {"BEHAVIOUR_PARTITIONS": "-5"}).startswith("--partitions=0: ")
     assert load({"partitions": 3}, {"BEHAVIOUR_PARTITIONS": "rubbish"}).partitions == 3

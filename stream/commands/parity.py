@@ -86,6 +86,7 @@ def _lines(report: Report) -> Iterator[str]:
         (report.without_event, "published scores have no event"),
         (report.single, "events have one score whose other one is not there, or of another application"),
         (report.repeated, "score records have an id that came again: the last one counts"),
+        (report.former, "score records are of events of a topic that was deleted and made anew since"),
         (report.begun_events, f"events of {report.begun_users:,} users are left out: their first event is not there"),
         (
             report.cut_events,

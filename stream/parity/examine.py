@@ -40,6 +40,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cut_users: int  # of whom an event is missing, or whose carry was made anew: left out from there on
     cut_events: int
     other_models: dict[str, int]  # hash -> score records
+    former: int  # score records of events of a topic that was deleted and made anew since
     unreadable: int  # records on the score topics
     unreadable_first: str
 
@@ -102,6 +103,7 @@ def compare(settings: Settings, model: LoadedModel, on_topics: Topics, device: t
         cut_users=order.cut_users,
         cut_events=order.cut_events,
         other_models=dict(intent.other_models + anomaly.other_models),
+        former=intent.former + anomaly.former,
         unreadable=intent.unreadable + anomaly.unreadable,
         unreadable_first=intent.why or anomaly.why,
     )

@@ -10,7 +10,7 @@ import torch
 from xxhash import xxh3_64_intdigest
 
 from stream.anomaly import strain_of_runs
-from stream.events import EventBatch
+from stream.events import SOURCES, EventBatch
 from stream.model_file import LoadedModel
 from stream.parity.published import ANOMALY, INTENT, Bools, Doubles, figure_names
 from stream.sequences import Ints
@@ -31,7 +31,10 @@ class Order(NamedTuple):
 
 
 def applied_order(events: EventBatch, events_seen: Ints, rebuilt: Bools) -> Order:
-    """By what the service said: `events_seen` [N], and `rebuilt` [N], where it made the carry of the last events."""
+    """By what the service said: `events_seen` [N], and `rebuilt` [N], where it made the carry of the last events.
+
+    Of a user who was forgotten or began anew it is known up to where a number comes twice, or where a source goes back.
+    """
     user = np.array(
         [xxh3_64_intdigest(key, p) for key, p in zip(events.key.tolist(), events["partition"].tolist(), strict=True)],
         np.uint64,
@@ -42,6 +45,13 @@ def applied_order(events: EventBatch, events_seen: Ints, rebuilt: Bools) -> Orde
     counts = np.diff(np.append(starts, len(user)))
     owner = np.repeat(np.arange(len(counts)), counts)
     wrong = (seen != np.arange(len(user)) - starts[owner] + 1) | rebuilt[order]
+    twice = np.flatnonzero((seen[1:] == seen[:-1]) & (owner[1:] == owner[:-1]))
+    wrong[twice + 1] = True
+    wrong[twice] |= seen[twice] > 1
+    for source in SOURCES:
+        at = np.flatnonzero(events["source"][order] == source)
+        back = np.diff(events["offset"][order][at]) < 0
+        wrong[at[1:][back & (owner[at][1:] == owner[at][:-1])]] = True
     so_far = np.cumsum(wrong)
     known = so_far == (so_far - wrong)[starts][owner]
     begun = wrong[starts]

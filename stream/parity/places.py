@@ -23,6 +23,11 @@ def number(source: Ints, partition: Ints, offset: Ints) -> Ints:
     return ((partition * len(SOURCES) + source) << _OFFSET_BITS) | offset
 
 
+def source_partition(of: Ints) -> Ints:
+    """[N] a number for the topic partition of each."""
+    return of >> _OFFSET_BITS
+
+
 def place(of: int) -> Place:
     """What `number` was made of."""
     partition, source = divmod(of >> _OFFSET_BITS, len(SOURCES))

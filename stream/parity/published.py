@@ -53,9 +53,11 @@ class Collected:
     other_models: Counter[str] = field(default_factory=Counter)  # hash -> records
     unreadable: int = 0
     why: str = ""  # of the first of these
-    repeated: int = 0  # known once all are there
+    repeated: int = 0  # known once all are there, like the next
+    former: int = 0  # scores of events of a topic that was made anew since
     _columns: list[Doubles] = field(default_factory=list)
     _places: list[Ints] = field(default_factory=list)
+    _generations: list[Ints] = field(default_factory=list)  # of their topics
 
     def add(self, records: Sequence[Record], where: str) -> None:
         """Records of a topic partition, in their order; `where` names it."""
@@ -63,7 +65,7 @@ class Collected:
         for record in records:
             try:
                 score: PurchaseIntent | AnomalyScore = _DECODERS[self.which](record.value or b"")
-                place = self._place(score.id)
+                *place, generation = self._place(score.id)
             except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
                 self.unreadable += 1
                 self.why = self.why or f"{where}@{record.offset}: {error}"
@@ -71,27 +73,41 @@ class Collected:
             if score.model_hash != self.model.hash:
                 self.other_models[score.model_hash] += 1
                 continue
-            found.append(place)
+            found.append((*place, generation))
             rows.append((score.events_seen, score.carry_rebuilt, *self._numbers(score, f"{where}@{record.offset}")))
         if rows:
-            self._places.append(places.number(*np.array(found, np.int64).T))
+            *place_of, generations = np.array(found, np.int64).T
+            self._places.append(places.number(*place_of))
+            self._generations.append(generations)
             self._columns.append(np.array(rows, np.float64))
 
     def published(self) -> Published:
-        """The last of each id. The records of an id lie in one partition, in the order in which they were sent."""
+        """The last of each id. The records of an id lie in one partition, in the order in which they were sent.
+
+        Of topics that were deleted and made anew, the events of former ones are gone: so are their scores here.
+        """
         names = figure_names(self.which, self.model.card.sizes.horizons)
         place = np.concatenate([np.empty(0, np.int64), *self._places])
         rows = np.concatenate([np.empty((0, 2 + len(names))), *self._columns])
+        generation = np.concatenate([np.empty(0, np.int64), *self._generations])
+        _, of_topic = np.unique(places.source_partition(place), return_inverse=True)
+        latest = np.zeros(of_topic.max(initial=-1) + 1, np.int64)
+        np.maximum.at(latest, of_topic, generation)
+        there = generation == latest[of_topic]
+        self.former = int(np.count_nonzero(~there))
+        place, rows = place[there], rows[there]
         place, last = np.unique(place[::-1], return_index=True)
         self.repeated = len(rows) - len(last)
         seen, rebuilt, *figures = rows[::-1][last].T
         return Published(place, seen.astype(np.int64), rebuilt != 0, dict(zip(names, figures, strict=True)))
 
-    def _place(self, score_id: str) -> tuple[int, int, int]:
+    def _place(self, score_id: str) -> tuple[int, int, int, int]:
+        """Of the event; and the generation of its topic."""
         topic, partition, offset, _ = score_id.rsplit("-", 3)
+        topic, _, generation = topic.partition("~")
         if topic not in self.sources:
             raise ValueError(f"expected an id that begins with {' or '.join(self.sources)}, got {score_id!r}")
-        return self.sources[topic], int(partition), int(offset)
+        return self.sources[topic], int(partition), int(offset), int(generation or 0)
 
     def _numbers(self, score: PurchaseIntent | AnomalyScore, where: str) -> tuple[float, ...]:
         if isinstance(score, AnomalyScore):

@@ -105,29 +105,35 @@ class _Named(msgspec.Struct):
 
 def _is_record_of(key: bytes, user: str) -> Callable[[Record], bool]:
     """Whether a record has the user's key, or names them."""
+    names = _names(user)
+    return lambda record: record.key == key or names(record.value or b"")
+
+
+def _names(user: str) -> Callable[[bytes], bool]:
+    """Whether JSON is of that user, however their id is written."""
     named, decode = msgspec.json.encode(user), msgspec.json.Decoder(_Named).decode
 
-    def names(value: bytes | None) -> bool:
-        if value is None or named not in value:
+    def names(value: bytes) -> bool:
+        if named not in value and b"\\" not in value:  # nearly always: it is not decoded for nothing
             return False
         try:
             return decode(value).user_id == user
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
 
-    return lambda record: record.key == key or names(record.value)
+    return names
 
 
 def _is_letter_of(key: bytes, user: str) -> Callable[[Record], bool]:
-    """Whether a dead letter is of a record that has the user's key, or their id anywhere in it."""
+    """Whether a dead letter is of a record that has the user's key, or their id anywhere in what is kept of it."""
     named, decode = msgspec.json.encode(user), msgspec.json.Decoder(DeadLetter).decode
-    short = short_key(key)
+    short, names = short_key(key), _names(user)
 
     def holds(value: bytes | None) -> bool:
         try:
             original = decode(value or b"").value
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
-        return original is not None and named in original
+        return original is not None and (named in original or names(original))
 
     return lambda record: record.key == short or holds(record.value)

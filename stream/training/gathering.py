@@ -29,10 +29,10 @@ from stream.training.user_blocks import UserBlocks
 BLOCK_BYTES = 64 << 20
 
 # An event on its way: its user, and the columns of runs. Numbers, so that it can lie in a file.
-_ENTRY = np.dtype([("user", "u8"), ("shop", "u2"), ("raw", RAW_EVENT), ("beside", BESIDE)])
+_ENTRY = np.dtype([("user", "u8"), ("shop", "u2"), ("order_ms", "i8"), ("raw", RAW_EVENT), ("beside", BESIDE)])
 _SHOPS_MAX = 1 << 16
-# R of a worker that is not told otherwise
-SEQUENCE_EVENTS = Settings().sequence_events
+# Of a worker that is not told otherwise.
+SEQUENCE_EVENTS, EXPIRY_MS = Settings().sequence_events, Settings().user_expiry_ms
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that no two users are mixed into one (2^64 / golden ratio)
 
 
@@ -92,6 +92,7 @@ def _entries(part: Merged, shop: int, listed: FraudLabels | None) -> NDArray[np.
     entries["shop"] = shop
     # The seed parts the users of shops who have the same id; the first shop's hashes are those of the ids alone.
     entries["user"] = [xxh3_64_intdigest(key, shop) for key in part.events.key.tolist()]
+    entries["order_ms"] = part.events["order_ms"]
     entries["raw"] = raw_events(part.events)
     entries["beside"] = part.beside
     if listed is not None:
@@ -108,7 +109,7 @@ def _grouped(blocks: UserBlocks, readings: Sequence[Reading], kinds: Kinds, wher
     for entries in blocks.groups():
         done += len(entries)
         kept, repeat = _repeats(entries, readings)
-        beside, starts = kept["beside"], _starts(kept["user"])
+        beside, starts = kept["beside"], _begun(kept)
         columns.append(
             {
                 "raw": np.ascontiguousarray(kept["raw"]),
@@ -122,14 +123,15 @@ def _grouped(blocks: UserBlocks, readings: Sequence[Reading], kinds: Kinds, wher
         shops.append(kept["shop"][starts])
         counts.append(np.diff(np.append(starts, len(kept))))
         progress("grouping", done, done / total)
-    shop = np.concatenate(shops)
-    for reading, number in zip(readings, np.bincount(shop, minlength=len(readings)).tolist(), strict=True):
+    shop, user = np.concatenate(shops), np.concatenate(users)
+    _, first = np.unique(user, return_index=True)
+    for reading, number in zip(readings, np.bincount(shop[first], minlength=len(readings)).tolist(), strict=True):
         reading.users = number
         reading.finish()
     return Runs(
         **columns.finish(),
         counts=np.concatenate(counts),
-        user=np.concatenate(users),
+        user=user,
         end_ms=np.array([reading.end_ms for reading in readings], np.int64)[shop],
         kinds=kinds.names(),
     )
@@ -167,6 +169,25 @@ def _passed_over(entries: NDArray[np.void], repeat: NDArray[np.bool_], there: ND
         theirs = of_user[user][there[of_user[user]]]
         passed_over[theirs] = repeats_of(entries["raw"]["event_hash"][theirs].tolist(), (), SEQUENCE_EVENTS)
     return passed_over
+
+
+def _begun(entries: NDArray[np.void], expiry_ms: int | None = EXPIRY_MS) -> NDArray[np.int64]:
+    """Where runs begin: with each user, and where one was silent for so long that serving begins them anew."""
+    starts = _starts(entries["user"])
+    if expiry_ms is None or not len(starts):
+        return starts
+    order_ms, time_ms = entries["order_ms"], entries["raw"]["time_ms"]
+    may = np.maximum.reduceat(order_ms, starts) - np.minimum.reduceat(time_ms, starts) > expiry_ms
+    ends = np.append(starts[1:], len(entries))
+    anew = []
+    for start, end in zip(starts[may].tolist(), ends[may].tolist(), strict=True):  # hardly any
+        last_ms = int(time_ms[start])
+        for i in range(start + 1, end):
+            if order_ms[i] - last_ms > expiry_ms:
+                anew.append(i)
+                last_ms = int(time_ms[i])
+            last_ms = max(last_ms, int(time_ms[i]))
+    return np.sort(np.append(starts, np.array(anew, np.int64)))
 
 
 def _starts(user: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -252,7 +252,9 @@ async def test_what_is_no_request_goes_to_dead_letters_and_holds_up_nobody(
 async def test_expired_users_are_deleted_from_the_changelog_and_the_disk(
     settings: Settings, topics: list[TopicReport], tmp_path: Path
 ) -> None:
-    settings = msgspec.structs.replace(settings, user_expiry_days=1, checkpoint_interval_ms=200)
+    settings = msgspec.structs.replace(
+        settings, user_expiry_days=1, event_time_max_behind_ms=43_200_000, checkpoint_interval_ms=200
+    )
     shoppers = list(islice(simulate(scenario.load(), seed=9, users=60, start_ms=START_MS), 2_000))
     keys = {event.key for event in shoppers}
     await fill(settings, shoppers)

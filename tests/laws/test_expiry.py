@@ -13,13 +13,14 @@ from stream.encode import Scored
 from stream.events import SOURCES
 from stream.expiry import Expiry
 from stream.intake import DecodedFrame, Intake
-from stream.merge import Position
 from stream.rows import HEADER, NO_OFFSET
+from stream.standing import SourceNow, stand
 from tests.shop import BOUNDS, START_MS, FakeRecord, assert_rows_alike, click, frame, pipeline
 
 DAY_MS = 86_400_000
 USERS = 25
 NAMES = ("view_item", "search", "purchase")
+UNTOUCHED = SourceNow("id", 0, 1_000_000, None)  # never committed
 
 Shop = list[list[FakeRecord]]  # by source
 
@@ -47,7 +48,7 @@ class Worker:
     def __init__(self, shop: Shop, *, deletes: bool) -> None:
         self._shop, self._deletes = shop, deletes
         self.rows: dict[bytes, bytes] = {}
-        self._committed: dict[int, Position] = {}
+        self._committed = {source: stand(None, source, UNTOUCHED).position for source in SOURCES}
         self._published: set[tuple[int, int]] = set()  # events whose scores were in a transaction
         self._scoring, self._table = pipeline(
             max_steps=3, expiry_ms=DAY_MS, fetch_rows=lambda _, keys: [self.rows.get(key) for key in keys]
@@ -69,7 +70,7 @@ class Worker:
         self._expiry.clear()
         self._intake = Intake(hold_max_ms=10**12, steps=3)
         self._intake.start(0, self._committed)
-        self._fed = [self._committed[s].offset if s in self._committed else 0 for s in SOURCES]
+        self._fed = [self._committed[source].offset for source in SOURCES]
 
     def feed(self, source: int, n: int) -> None:
         if records := self._shop[source][self._fed[source] : self._fed[source] + n]:
@@ -159,6 +160,13 @@ def _without_what_nobody_asks(row: bytes, found: bytes) -> bytes:
     header = np.frombuffer(row, HEADER, count=1).copy()
     header["offsets"] = np.where(others == NO_OFFSET, NO_OFFSET, offsets)
     return header.tobytes() + row[HEADER.itemsize :]
+
+
+def test_a_topic_without_an_event_keeps_nobody() -> None:
+    rng = np.random.default_rng(3)
+    shop = _shop(rng, 160, farewell=False)
+    shop[1].clear()
+    assert _ran(shop, rng, deletes=True, kills=0).deleted > 2
 
 
 def test_a_row_stays_while_a_replay_would_bring_its_events_again() -> None:

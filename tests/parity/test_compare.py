@@ -128,6 +128,31 @@ def test_from_where_an_event_is_missing_a_user_is_left_out(
     assert report.compared == N - len(theirs) + 3
 
 
+@pytest.mark.parametrize("from_offset", [0, 1, 40, 150])
+def test_two_lives_of_a_user_who_was_forgotten_are_not_taken_for_one(
+    model: LoadedModel, events: EventBatch, records: Records, from_offset: int
+) -> None:
+    second = random_events(4, n=200, users=USERS, first_offset=N)
+    both = EventBatch.concat([events.take(slice(from_offset, None)), second])
+    again = published(model, second)  # by a table that has nobody
+    report = compared(model, both, records[0] + again[0], records[1] + again[1])
+    assert report.ok
+    assert report.cut_events + report.begun_events + report.compared == len(both)
+
+
+def test_of_a_topic_that_was_made_anew_the_scores_of_former_events_are_counted_and_not_compared(
+    model: LoadedModel, events: EventBatch, records: Records
+) -> None:
+    def anew(half: list[FakeRecord]) -> list[FakeRecord]:
+        return [altered(record, id=said(record)["id"].replace("clicks-", "clicks~1-")) for record in half]
+
+    now = random_events(4, n=200, users=USERS)
+    again = [anew(half) for half in published(model, now)]
+    report = compared(model, now, records[0] + again[0], records[1] + again[1])
+    assert report.ok and report.compared == report.published == 200
+    assert (report.former, report.unreadable, report.repeated) == (2 * N, 0, 0)
+
+
 def test_from_where_the_carry_was_made_anew_a_user_is_left_out(
     model: LoadedModel, events: EventBatch, records: Records
 ) -> None:

@@ -15,7 +15,7 @@ from stream.shop_event import ShopEvent
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
 from stream.training import labels
-from stream.training.gathering import SEQUENCE_EVENTS, Where, gather, told
+from stream.training.gathering import EXPIRY_MS, SEQUENCE_EVENTS, Where, gather, told
 from stream.training.runs import COLUMNS, Runs
 from stream.training.sources import EventsShop, simulated
 from tests.training.shops import DAY_MS, HOUR_MS, SMALL, START_MS, gathered, happened, shop_event
@@ -106,6 +106,15 @@ def test_an_event_that_is_sent_again_much_later_is_applied_again_as_serving_does
     assert runs.repeat.tolist() == [*[False] * (1 + len(between)), True]
     runs = gathered([first, *between[1:], later]).runs
     assert runs.repeat.tolist() == [False] * len(between)
+
+
+def test_after_a_long_silence_a_user_begins_anew_as_in_serving() -> None:
+    longest_ms = EXPIRY_MS or 0
+    ann = happened([("ann", "view_item", 0), ("ann", "view_item", 1), ("ann", "view_cart", longest_ms + 2)])
+    bob = happened([("bob", "view_item", 2), ("bob", "view_item", longest_ms + 2)])
+    runs = gathered([*ann[:2], bob[0], ann[2], bob[1]]).runs
+    assert sorted(runs.counts.tolist()) == [1, 2, 2]
+    assert len(np.unique(runs.user)) == 2
 
 
 def _between() -> list[ShopEvent]:

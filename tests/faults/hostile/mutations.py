@@ -107,6 +107,12 @@ def _long_string(rng: Random, record: Raw) -> Raw:
     return record._replace(value=_with_raw(record, field, b'"' + string + b'"'))
 
 
+def _endless_text(rng: Random, record: Raw) -> Raw:
+    """A text that is never closed, full of brackets and of quotes that end nothing."""
+    text = b"[" * rng.randrange(150, 400) + rng.choice((b'\\"', b"\\\\", b'\\\\\\"')) * rng.randrange(1, 20_000)
+    return record._replace(value=b'{"user_id":"' + text)
+
+
 def _lone_surrogate(rng: Random, record: Raw) -> Raw:
     return record._replace(value=_with_raw(record, rng.choice(_FIELDS), b'"\\ud800"'))
 
@@ -116,6 +122,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     for mutation in (
         _bit_flips, _truncated, _nested, _huge_number, _wrong_type, _missing_field, _random_bytes, _random_key,
         _null_value, _wrong_key, _other_encoding, _not_an_object, _bad_time, _lone_surrogate,
+        _endless_text,
     )
 }  # fmt: skip
 _NAMES = tuple(MUTATIONS)
