@@ -1,7 +1,8 @@
 """When each partition is committed, and what goes into it: its changed rows, and the offsets that they reach up to.
 
 A checkpoint takes its rows, offsets and outputs between two batches, so that they belong together; while it waits for
-the broker, scoring goes on. All of this is on the event loop, but for `_prepare`, on the scoring thread.
+the broker, scoring goes on. All of this is on the event loop, but for `_prepare`, on the scoring thread, and for what
+the watch asks from its own.
 """
 
 from __future__ import annotations
@@ -126,10 +127,10 @@ class Committing:
         return {self._settings.read_topics[source]: topic.id for (source, _), topic in self._topics.copy().items()}
 
     def stands(self) -> dict[TopicPartition, int] | None:
-        """The committed offset of each owned source partition; None before the first assignment."""
+        """The committed offset of each owned source partition; None while they are not known."""
         topics, committed = self._settings.source_topics, self._committed.copy()
         at = {TopicPartition(topics[s], p): at.offset for (s, p), (at, _) in committed.items() if s in SOURCES}
-        return at if self._owned_any else None
+        return at if self._owned_any and (at or not self.partitions) else None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -60,9 +60,11 @@ class Erasing:
         self._settings, self._metrics = settings, metrics
         self._intake, self._table, self._store = intake, table, store
         self._reach, self._waiting, self._wake, self._fail = reach, waiting, wake, fail
-        self._erasures = Erasures()
-        self._arrived: list[tuple[int, list[Any]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._erasures = Erasures(settings.merge_hold_max_ms)
+        self._arrived: defaultdict[int, list[Any]] = defaultdict(list)  # by partition, records not asked for yet
+        self._asking: dict[
+            int, asyncio.Task[None]
+        ] = {}  # each partition by itself: one may have to wait for its leader
         self._forgotten: dict[int, tuple[int, frozenset[bytes]]] = {}  # by partition, with the checkpoint under way
         self._to_compact: dict[int, set[bytes]] = {}
         self._compacting: asyncio.Task[None] | None = None
@@ -71,22 +73,26 @@ class Erasing:
 
     def deliver(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
         """Take records of the topic of erasures; never waits."""
-        self._arrived += [(tp.partition, records) for tp, records in frames]
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
+        for tp, records in frames:
+            self._arrived[tp.partition] += records
+            if tp.partition not in self._asking or self._asking[tp.partition].done():
+                self._asking[tp.partition] = asyncio.create_task(self._ask(tp.partition))
 
-    async def _ask(self) -> None:
+    def full(self) -> set[TP]:
+        """The topic partitions of which no more are to be fetched until some are granted."""
+        limit, topic = self._settings.buffer_max_events, self._settings.erasures_topic
+        waiting = {p: self._erasures.waiting(p) + len(self._arrived.get(p, ())) for p in self._asking}
+        return {TP(topic, partition) for partition, n in waiting.items() if n >= limit}
+
+    async def _ask(self, partition: int) -> None:
         """Find out where the sources end: what the consumer has heard of last may be older than the request."""
         try:
-            while self._arrived:
-                arrived, self._arrived = self._arrived, []
-                deadline = time.monotonic() + self._settings.merge_hold_max_ms / 1000.0
-                places = [(source, p) for p in {p for p, _ in arrived} for source in SOURCES]
-                found = await asyncio.gather(*(self._end(source, p, deadline) for source, p in places))
-                ends = {place: end for place, end in zip(places, found, strict=True) if end is not None}
-                for partition, records in arrived:
-                    of_it = {source: end for (source, p), end in ends.items() if p == partition}
-                    self._erasures.put(partition, records, of_it, int(deadline * 1000))
+            while records := self._arrived.pop(partition, None):
+                came_at = time.monotonic()
+                deadline = came_at + self._settings.merge_hold_max_ms / 1000.0
+                found = await asyncio.gather(*(self._end(source, partition, deadline) for source in SOURCES))
+                ends = {source: end for source, end in zip(SOURCES, found, strict=True) if end is not None}
+                self._erasures.put(partition, records, ends, int(came_at * 1000))
                 self._wake()
         except Exception as error:
             self._fail(error)
@@ -160,8 +166,10 @@ class Erasing:
         try:
             while self._to_compact:
                 partition, keys = self._to_compact.popitem()
-                await asyncio.to_thread(self._store.compact, partition, keys)
-                logger.info("partition %d: %d erased rows are gone from the files of its copy", partition, len(keys))
+                if await asyncio.to_thread(self._store.compact, partition, keys):
+                    logger.info(
+                        "partition %d: %d erased rows are gone from the files of its copy", partition, len(keys)
+                    )
         except Exception as error:
             self._fail(error)
 
@@ -172,15 +180,15 @@ class Erasing:
         self._erasures.start(partition, position)
 
     async def settled(self) -> None:
-        """Returns when the local copies are compacted: they may be closed."""
+        """Returns when nothing is compacted any more."""
         if self._compacting is not None:
             await self._compacting
 
     def clear(self) -> None:
         """Own nothing: what was not granted comes again, here or elsewhere."""
-        if self._asking is not None:
-            self._asking.cancel()
-        self._asking = None
+        for asking in self._asking.values():
+            asking.cancel()
+        self._asking.clear()
         self._arrived.clear()
         self._forgotten.clear()
         self._to_compact.clear()

@@ -42,10 +42,13 @@ class Flow:
         intake: Intake,
         rejects: RejectQueue,
         reach: Callable[[], Reach],
+        also_full: Callable[[], set[TP]],
     ) -> None:
+        """`also_full`: of what is not delivered here, that of which enough waits."""
         self._limit, self._topics = settings.buffer_max_events, settings.read_topics
         self._source_of = {topic: source for source, topic in enumerate(settings.source_topics)}
         self._decoder, self._intake, self._rejects, self._reach = decoder, intake, rejects, reach
+        self._also_full = also_full
 
     def topic(self, source: int) -> str:
         """Its name."""
@@ -68,7 +71,8 @@ class Flow:
         queued = self._decoder.waiting + self._intake.queued() + self._rejects.room
         full = {place for place, n in queued.items() if n >= self._limit}
         full |= {place for place, n in self._intake.deferred.items() if n >= _DEFERRED_TIMES * self._limit}
-        self._reach().set_full({TP(self.topic(source), partition) for source, partition in full})
+        places = {TP(self.topic(source), partition) for source, partition in full}
+        self._reach().set_full(places | self._also_full())
 
     def waiting(self) -> Counter[Source]:
         """Records that were fetched and are not yet applied."""

@@ -29,8 +29,7 @@ class Restoring:
     def begin(self, left: Mapping[int, int]) -> None:
         """A restore of these partitions begins, with so many records to read of each."""
         self.left, self.rows, self._began = dict(left), 0, self._clock()
-        self._samples.clear()
-        self._samples.append((self._began, self.records_left))
+        self._samples = deque([(self._began, self.records_left)])
         self.active = True
 
     def advance(self, partition: int, left: int, rows: int) -> None:

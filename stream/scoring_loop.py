@@ -76,7 +76,14 @@ class ScoringLoop:
         self._starts: Mapping[TP, int] = {}
         self._reach, self._look, self._fail = reach, look, fail
         self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
-        self._flow = Flow(settings, decoder=self._decoder, intake=intake, rejects=self._rejects, reach=reach)
+        self._flow = Flow(
+            settings,
+            decoder=self._decoder,
+            intake=intake,
+            rejects=self._rejects,
+            reach=reach,
+            also_full=lambda: self._erasing.full(),  # noqa: PLW0108 - which is made below, of this
+        )
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._turn = asyncio.Lock()  # a batch, a snapshot, or a change of ownership: one at a time
         self._wake = asyncio.Event()
@@ -139,6 +146,7 @@ class ScoringLoop:
         """Take records of the topic of erasures. Never waits."""
         if self._open:
             self._erasing.deliver(frames)
+            self._flow.hold_back_the_full()
 
     def _decoded(self, frames: Sequence[DecodedFrame]) -> None:
         self._flow.decoded(frames)
@@ -207,10 +215,7 @@ class ScoringLoop:
 
     async def checkpoint(self) -> Mapping[TP, int]:
         """Checkpoint every partition -> the offsets committed by it."""
-        try:
-            return await self._committing.checkpoint()
-        finally:
-            await self._erasing.settled()
+        return await self._committing.checkpoint()
 
     async def checkpoint_due(self) -> Mapping[TP, int]:
         """Checkpoint the partitions whose interval is over -> the offsets committed by it."""
@@ -304,10 +309,10 @@ class ScoringLoop:
         async with self._turn:
             await self._publishing.close()
         self._erasing.clear()
-        await self._erasing.settled()
         await self._checkpointer.close()
         await self._publisher.close()
         self._store.close()
+        await self._erasing.settled()
         self._decoder.close()
         self._scoring.shutdown()
 
@@ -331,7 +336,8 @@ class ScoringLoop:
         self._metrics.slots.set(len(self._table))
         self._metrics.partitions.set(len(self._committing.partitions))
         assigned_nothing = self._assigned and not self._committing.partitions
-        known = sum(lag.values()) if broker_answers else None
+        # Before the first poll nobody knows of any: a consumer that never polls is not idle.
+        known = sum(lag.values()) if broker_answers and (lag or not self._committing.partitions) else None
         self._liveness.observe(known, able=self._open or assigned_nothing)
 
     def health(self) -> tuple[bool, dict[str, Any]]:

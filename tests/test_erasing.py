@@ -77,8 +77,7 @@ class Worker:
     async def ask(self, *keys: bytes, first: int = 0) -> None:
         """Requests, once it is known where the sources end."""
         self.erasing.deliver([(ERASE, [FakeRecord(key, None, first + i, 0) for i, key in enumerate(keys)])])
-        assert self.erasing._asking is not None
-        await asyncio.wait_for(asyncio.shield(self.erasing._asking), 30)
+        await asyncio.wait_for(asyncio.shield(self.erasing._asking[0]), 30)
         assert self.erasing.absorb() == []
 
     def checkpoint(self) -> dict[int, Position]:

@@ -11,6 +11,7 @@ from stream.events import Reject
 from stream.merge import Position
 from tests.shop import FakeRecord
 
+PATIENCE_MS = 100
 NOBODY_BEHIND = {0: 0, 1: 0, 2: 0}
 
 
@@ -18,9 +19,9 @@ def _record(offset: int, key: bytes | None = b"u", value: bytes | None = None) -
     return FakeRecord(key, value, offset, 1_000 + offset)
 
 
-def _taken(*records: FakeRecord, ends: dict[int, int] | None = None, until_ms: int = 100) -> Erasures:
-    erasures = Erasures()
-    erasures.put(0, records, ends or NOBODY_BEHIND, until_ms)
+def _taken(*records: FakeRecord, ends: dict[int, int] | None = None) -> Erasures:
+    erasures = Erasures(PATIENCE_MS)
+    erasures.put(0, records, ends or NOBODY_BEHIND, 0)
     assert erasures.absorb() == []
     return erasures
 
@@ -56,7 +57,7 @@ def test_a_request_is_a_key_and_a_value_that_names_nobody_else(value: bytes | No
 def test_what_is_none_is_refused_with_its_reason(
     key: bytes | None, value: bytes | None, reason: str, error: str
 ) -> None:
-    erasures = Erasures()
+    erasures = Erasures(PATIENCE_MS)
     erasures.put(3, [_record(7, key, value)], NOBODY_BEHIND, 0)
     (reject,) = erasures.absorb()
     assert (reject.source, reject.partition, reject.offset, reject.record_time_ms) == (ERASURES, 3, 7, 1_007)
@@ -75,8 +76,8 @@ def test_a_request_waits_for_all_that_was_sent_before_it() -> None:
 
 def test_requests_are_granted_in_their_order_each_partition_for_itself() -> None:
     erasures = _taken(_record(0), _record(3), ends={0: 5, 1: 0, 2: 0})
-    erasures.put(0, [_record(4)], {0: 8, 1: 0, 2: 0}, 100)
-    erasures.put(1, [_record(0)], {0: 1, 1: 0, 2: 0}, 100)
+    erasures.put(0, [_record(4)], {0: 8, 1: 0, 2: 0}, 0)
+    erasures.put(1, [_record(0)], {0: 1, 1: 0, 2: 0}, 0)
     erasures.absorb()
     assert len(erasures) == 4
     assert _ready(erasures, {0: 5}) == [0, 3]
@@ -105,7 +106,8 @@ def test_what_is_refused_is_told_once_all_before_it_is_granted_and_not_passed_be
 def test_a_source_that_cannot_be_read_is_waited_for_no_longer_than_the_limit(
     ends: dict[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    erasures = _taken(_record(0, b"somebody"), ends=ends, until_ms=100)
+    erasures = _taken(_record(0, b"somebody"), ends=ends)
+    assert _ready(erasures, {0: 4, 1: 0, 2: 0}, now_ms=0) == []
     assert _ready(erasures, {0: 4, 1: 0, 2: 0}, now_ms=99) == []
     assert not caplog.records
     assert _ready(erasures, {0: 4, 1: 0, 2: 0}, now_ms=100) == [0]
@@ -113,6 +115,23 @@ def test_a_source_that_cannot_be_read_is_waited_for_no_longer_than_the_limit(
     assert record.levelno == logging.WARNING
     assert "erasure 0 of partition 0" in record.message and "sources [0]" in record.message
     assert "somebody" not in record.message
+
+
+def test_a_backlog_that_is_being_applied_is_waited_for_however_long_it_takes() -> None:
+    erasures = _taken(_record(0), ends={0: 50, 1: 0, 2: 0})
+    for at in range(50):
+        assert _ready(erasures, {0: at}, now_ms=at * (PATIENCE_MS - 1)) == []
+    assert _ready(erasures, {0: 50}, now_ms=51 * PATIENCE_MS) == [0]
+
+
+def test_no_more_are_granted_at_once_than_a_checkpoint_has_time_for() -> None:
+    erasures = _taken(*(_record(n) for n in range(2_500)))
+    assert erasures.waiting(0) == 2_500
+    granted = []
+    while ready := _ready(erasures, {}):
+        erasures.granted(0, len(ready))
+        granted.append(len(ready))
+    assert granted == [1_000, 1_000, 500]
 
 
 def test_after_a_change_of_owner_nothing_is_left() -> None:

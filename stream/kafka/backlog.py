@@ -44,8 +44,8 @@ async def _with_records(settings: Settings, offsets: Mapping[TopicPartition, int
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(list(offsets))
         for tp, offset in offsets.items():
             consumer.seek(tp, offset)

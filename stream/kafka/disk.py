@@ -7,6 +7,7 @@ and is waited for out here; what makes writers wait, other than memory not yet w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import time
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 # Buffers that may wait to be written out when a write begins, which may add one; with one more it would be refused.
 _BUFFERS_WAITING_MAX = 1
 _BUFFERS = 3
+_BEHIND = ("num-immutable-mem-table", "background-errors")
 _NEVER = 1 << 30  # files, or bytes
 _SLOW_SECS, _ASK_SECS = 30.0, 0.005
 
@@ -46,20 +48,17 @@ def write(db: Rdict, path: Path, batch: WriteBatch) -> None:
     """Write a batch, once there is room for it. PassingError where the disk is full, or too slow for long."""
     try:
         deadline = time.monotonic() + _SLOW_SECS
-        while _buffers_waiting(db) > _BUFFERS_WAITING_MAX and not _failed(db) and time.monotonic() < deadline:
+        while is_behind(db) and time.monotonic() < deadline:
             time.sleep(_ASK_SECS)
         db.write(batch)
     except Exception as error:
         raise PassingError(f"{path}: cannot be written ({error})") from None
 
 
-def _buffers_waiting(db: Rdict) -> int:
-    return int(db.property_int_value("rocksdb.num-immutable-mem-table") or 0)
-
-
-def _failed(db: Rdict) -> bool:
-    """Whether something could not be written out: the next write says what."""
-    return int(db.property_int_value("rocksdb.background-errors") or 0) > 0
+def is_behind(db: Rdict) -> bool:
+    """Whether a write would wait: more is to be written out, and none of it has failed, which the next write says."""
+    waiting, failed = (int(db.property_int_value(f"rocksdb.{name}") or 0) for name in _BEHIND)
+    return waiting > _BUFFERS_WAITING_MAX and not failed
 
 
 def is_full(error: Exception) -> bool:
@@ -68,9 +67,18 @@ def is_full(error: Exception) -> bool:
     return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
-def close(db: Rdict, path: Path) -> None:
+def stop(db: Rdict) -> None:
+    """Have what is being compacted end; only closing can follow."""
+    with contextlib.suppress(Exception):
+        db.flush()
+    db.cancel_all_background(False)
+
+
+def close(db: Rdict, path: Path, *, stopped: bool = False) -> None:
     """Close it. What a full disk keeps from being written out is lost with it, and with it the offset that says so."""
     try:
         db.close()
     except Exception as error:
+        if stopped:  # then it says so, and everything is written out
+            return
         logger.warning("%s: closed without its latest rows (%s); the changelog brings them back", path, error)

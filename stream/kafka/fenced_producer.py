@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from stream.errors import FencedError
+from stream.errors import FencedError, PassingError
 from stream.kafka import faults
 from stream.kafka.batches import BATCH_BYTES
 from stream.settings import Settings
@@ -25,6 +25,14 @@ logger = logging.getLogger(__name__)
 # For the broker's answer to an abort. Without it, readers of what is committed wait until the next owner comes, or
 # until the transaction times out.
 _ABORT_SECS = 5.0
+
+
+def partitions_of(producer: AIOKafkaProducer, topic: str) -> int:
+    """How many a topic has, as its metadata says. PassingError where it is gone."""
+    partitions = producer.client.cluster.partitions_for_topic(topic)
+    if not partitions:
+        raise PassingError(f"{topic}: gone")
+    return len(partitions)
 
 
 class FencedProducer:
@@ -57,7 +65,7 @@ class FencedProducer:
 
     def partitions(self, topic: str) -> int:
         """How many a topic has."""
-        return len(self._producer.client.cluster.partitions_for_topic(topic))
+        return partitions_of(self._producer, topic)
 
     async def send(self, topic: str, partition: int, records: Any) -> asyncio.Future[Any]:
         """Send a batch into the transaction -> its acknowledgement; while one is being committed, into the next."""
@@ -79,11 +87,10 @@ class FencedProducer:
         """
         try:
             with self._told():
+                await asyncio.gather(*sent)
                 await self._begin()
-                waits = [*sent]
                 if offsets:  # aiokafka refuses none
-                    waits.append(self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id))
-                await asyncio.gather(*waits)
+                    await self._producer.send_offsets_to_transaction(dict(offsets), self._settings.app_id)
                 # Not meanwhile: while the group is being added to the transaction, the broker refuses the first batch
                 # of a topic partition, and aiokafka sends it again 100 ms later.
                 sending = [await self._send(topic, self._partition, batch) for batch in rows]
@@ -103,6 +110,9 @@ class FencedProducer:
                 await asyncio.wait_for(self._producer.abort_transaction(), _ABORT_SECS)
             except Exception as error:  # fenced, unreachable: who comes next aborts it, or the broker in time
                 logger.debug("partition %d: its transaction was not aborted: %r", self._partition, error)
+            ended = self._producer._txn_manager.wait_for_transaction_end()
+            if ended.done():
+                ended.exception()  # else Python logs that nobody has asked
         await self._producer.stop()
 
     async def _begin(self) -> None:

@@ -86,6 +86,14 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         """Have the group say anew what is ours; called from another thread."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
 
+    async def end(self, tp: TP) -> int:
+        """Where a topic partition ends, as the broker has it now.
+
+        Not by the queue in which polls wait too: where a partition has no leader it is asked for again and again.
+        """
+        asking = asyncio.run_coroutine_threadsafe(self._ensure_consumer().end_offsets([tp]), self.thread_loop)
+        return int((await asyncio.wrap_future(asking))[tp])
+
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Seek those that are still assigned."""
         await self.call_thread(self._seek_to, self._ensure_consumer(), offsets)

@@ -18,6 +18,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from stream.errors import StateError
+from stream.kafka import faults
 from stream.kafka.changelog import Bounds, ChangelogReader, Run
 from stream.kafka.store import ROWS_AT_ONCE, RowStore
 from stream.restoring import Restoring
@@ -26,7 +27,7 @@ from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECS = 1.0
+_RETRY_SECS, _BEHIND_SECS = 1.0, 0.005
 _SAY_RETRY_SECS = 10.0
 _SAY_SECS = 5.0
 # Rows of a write, while nobody scores: a fifth of a restore's time less than at the few of a checkpoint.
@@ -114,6 +115,8 @@ class LocalCopies:
             try:
                 return await work()
             except KafkaError as error:
+                if faults.is_refusal(error):
+                    raise faults.told(error, f"{what} failed") from error
                 if (now := time.monotonic()) >= say_at:
                     say_at = now + _SAY_RETRY_SECS
                     logger.warning("%s: the broker does not answer, or refuses (%r); trying again", what, error)
@@ -192,6 +195,8 @@ class LocalCopies:
         for first in range(0, len(records), at_once):
             started = time.monotonic()
             chunk = records[first : first + at_once]
+            while self._store.is_behind(partition):  # noqa: ASYNC110 - the disk tells nobody when it has caught up
+                await asyncio.sleep(_BEHIND_SECS)
             self._store.write(partition, _known(partition, chunk), chunk[-1].offset)
             await asyncio.sleep(rest * (time.monotonic() - started))
         self._store.write(partition, (), run.next_offset - 1)

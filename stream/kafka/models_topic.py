@@ -37,8 +37,8 @@ async def announce(settings: Settings, key: str, value: bytes) -> int:
         enable_idempotence=True,
         max_request_size=_REQUEST_BYTES,
     )
-    await producer.start()
     try:
+        await producer.start()
         sent = await producer.send_and_wait(settings.models_topic, value, key=key.encode(), partition=0)
         return int(sent.offset) + 1
     finally:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer
 
 from stream.kafka.batches import BATCH_BYTES
-from stream.kafka.fenced_producer import FencedProducer
+from stream.kafka.fenced_producer import FencedProducer, partitions_of
 from stream.settings import Settings
 
 
@@ -88,7 +88,7 @@ class AtOnce:
         """Nothing: what was sent has left."""
 
     def partitions(self, topic: str) -> int:
-        return len(self._producer.client.cluster.partitions_for_topic(topic))
+        return partitions_of(self._producer, topic)
 
     @property
     def _producer(self) -> AIOKafkaProducer:

@@ -13,6 +13,7 @@ import re
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -70,7 +71,8 @@ class RowStore:
         self._folder = folder
         self._memory = _Memory(memory_bytes)
         self._open: dict[int, Rdict] = {}
-        self._closing = threading.Lock()  # a handle that compacts cannot be closed
+        self._compacting: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # what compacts is not closed
+        self._stopping: set[int] = set()  # partitions whose compaction is to end
         self._left: dict[int, float] = {}  # on the disk and not open, since when
 
     def own(self, partitions: Iterable[int]) -> None:
@@ -110,17 +112,19 @@ class RowStore:
         rows = self._read(partition, lambda db: list(islice(db.items(from_key=after or b""), n + 1)))
         return [row for row in rows if row[0] != after and row[0] < _LOCAL][:n]
 
-    def compact(self, partition: int, keys: Collection[bytes]) -> None:
+    def compact(self, partition: int, keys: Collection[bytes]) -> bool:
         """Make what was deleted or overwritten under some keys go from the disk; and the keys that have no row.
 
-        Takes a quarter of a second for a key, without the interpreter. What the file system has set free may still be
-        on the medium.
+        False where the copy was closed meanwhile, or before. Takes a quarter of a second for a key, without the
+        interpreter. What the file system has set free may still be on the medium.
         """
         everything = CompactOptions()
         everything.set_bottommost_level_compaction(BottommostLevelCompaction.force())
         singly = len(keys) <= _COMPACTED_SINGLY
         ranges = [(key, key) for key in keys] if singly else [(min(keys), max(keys))]
-        with self._closing:
+        with self._compacting[partition]:
+            if partition not in self._open:
+                return False
             db = self._db(partition)
             try:
                 for first, last in ranges:
@@ -130,9 +134,12 @@ class RowStore:
                 db.put(_COMPACTED_KEY, b"")
                 db.flush()
             except Exception as error:
+                if partition in self._stopping:
+                    return False
                 raise PassingError(f"{self._path(partition)}: cannot be compacted ({error})") from None
         for log in self._path(partition).glob("LOG*"):  # it says what was compacted
             log.unlink(missing_ok=True)
+        return True
 
     def partition_row(self, partition: int) -> PartitionRow | None:
         """What is known of the partition itself; None before its first checkpoint."""
@@ -165,6 +172,10 @@ class RowStore:
                 write.put(key, row)
         self.apply(partition, [write], changelog_offset)
 
+    def is_behind(self, partition: int) -> bool:
+        """Whether a write would wait for the disk."""
+        return disk.is_behind(self._db(partition))
+
     def changelog_offset(self, partition: int) -> int | None:
         """The changelog offset that the partition reaches up to; None: it is empty, and all is to be replayed."""
         value = self._read(partition, lambda db: db.get(_OFFSET_KEY))
@@ -173,13 +184,6 @@ class RowStore:
     def close(self) -> None:
         self.own(())
 
-    def wipe(self) -> None:
-        """Delete every local copy; the changelog brings them back."""
-        self.close()
-        for path in self._folder.glob("users-*.rocksdb*"):  # the folder may hold what is not ours
-            shutil.rmtree(path, ignore_errors=True)
-        self._left = {}
-
     def forget(self, partition: int) -> None:
         """Delete the copy of a partition, and open an empty one."""
         self._close(partition)
@@ -187,8 +191,13 @@ class RowStore:
         self._open[partition] = self._opened(partition)
 
     def _close(self, partition: int) -> None:
-        with self._closing:
-            disk.close(self._open.pop(partition), self._path(partition))
+        db, compacting = self._open.pop(partition), self._compacting[partition]
+        if compacting.locked():
+            self._stopping.add(partition)
+            disk.stop(db)
+        with compacting:
+            disk.close(db, self._path(partition), stopped=partition in self._stopping)
+            self._stopping.discard(partition)
 
     def _read(self, partition: int, ask: Callable[[Rdict], Any]) -> Any:
         """What a partition's copy answers; where it is found to be damaged, it is removed, and that raised."""

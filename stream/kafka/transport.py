@@ -69,7 +69,7 @@ class FrameConsumer(driver.Consumer):
 
     async def end(self, tp: TP) -> int:
         """Where a topic partition ends, as the broker has it now."""
-        return (await self.highwaters(tp))[tp]
+        return await self._thread.end(tp)
 
     def lag(self) -> dict[TP, int]:
         """Records not yet fetched, per assigned topic partition."""

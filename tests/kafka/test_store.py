@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -298,6 +299,7 @@ def test_a_second_handle_on_the_same_folder_is_refused(store: RowStore, tmp_path
 
 _OWN = """
 import sys
+import threading
 import time
 from pathlib import Path
 from stream.errors import SettingsError
@@ -356,15 +358,25 @@ def test_what_was_deleted_leaves_the_files_within_a_day_without_being_compacted(
     store.close()
 
 
-def test_wiping_forgets_every_partition(store: RowStore) -> None:
+def test_a_copy_that_is_being_compacted_is_closed_at_once_and_keeps_its_rows(
+    store: RowStore, caplog: pytest.LogCaptureFixture
+) -> None:
     store.own([0, 1])
-    store.write(0, [(b"a", b"1")], 1)
-    store.write(1, [(b"a", b"1")], 1)
-    store.wipe()
-    with pytest.raises(StateError):
-        store.fetch(0, [b"a"])
+    rows = [(os.urandom(12), os.urandom(1_400)) for _ in range(200_000)]
+    store.write(0, rows, 1)
+    done: list[bool] = []
+    compacting = threading.Thread(target=lambda: done.append(store.compact(0, [key for key, _ in rows])))
+    compacting.start()
+    while not store._compacting[0].locked():
+        time.sleep(0.001)
+    store.write(0, [(b"late", b"1")], 2)
+    store.own([1])
+    compacting.join(10.0)
+    assert done == [False]
+    assert store.compact(0, [b"late"]) is False  # it is not here any more
     store.own([0, 1])
-    assert [(store.fetch(p, [b"a"]), store.changelog_offset(p)) for p in (0, 1)] == [([None], None)] * 2
+    assert store.changelog_offset(0) == 2 and store.fetch(0, [b"late", rows[0][0]]) == [b"1", rows[0][1]]
+    assert not caplog.records
 
 
 @pytest.fixture(scope="module")
@@ -460,6 +472,7 @@ def test_damage_found_on_reading_is_a_state_error_and_gone_after_a_restart(fille
 
 _WRITE_UNTIL_KILLED = """
 import sys
+import threading
 import time
 from pathlib import Path
 from stream.kafka import store
