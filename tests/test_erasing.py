@@ -217,3 +217,24 @@ async def test_what_cannot_be_compacted_breaks_the_worker(worker: Worker, monkey
     worker.checkpoint()
     await worker.erasing.settled()
     assert [str(error) for error in worker.broken] == ["No space left on device"]
+
+
+async def test_no_more_is_fetched_than_waits_to_be_granted(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, buffer_max_events=8_192)
+    worker.consumer.ends[TP("clicks", 0)] = 1
+    await worker.ask(*(b"u%d" % n for n in range(8_191)))
+    assert worker.erasing.full() == set()
+    await worker.ask(b"u", first=8_191)
+    assert worker.erasing.full() == {ERASE}
+    worker.apply("somebody")
+    worker.checkpoint()
+    assert worker.erasing.full() == set()
+
+
+async def test_requests_of_a_partition_do_not_wait_for_the_leaders_of_another(worker: Worker) -> None:
+    worker.consumer.ends[TP("clicks", 1)] = KafkaConnectionError()
+    worker.erasing.deliver([(TP("erasures", 1), [FakeRecord(b"far", None, 0, 0)])])
+    await worker.ask(b"near")
+    assert not worker.erasing._asking[1].done()
+    assert worker.erasing._erasures.waiting(0) == 1
+    worker.erasing.clear()

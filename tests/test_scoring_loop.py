@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
 from faust.types.tuples import TP
 
 from stream import decode
@@ -193,6 +194,21 @@ async def test_a_checkpoint_in_between_or_asked_for_twice_leaves_the_next_one_it
     await asyncio.gather(loop.checkpoint_due(), loop.checkpoint_due())
     assert loop._committing._due_at[0] == turn + 0.3
     await _end(loop, running)
+
+
+async def test_before_the_first_poll_nothing_is_taken_for_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, _ = _loop(tmp_path, None, _Publisher())
+    assert loop.watched.stands() is None
+    await loop.assigned({0})
+    assert loop.watched.stands() is None  # its rows are not here
+    await loop.recovered({0})
+    assert loop.watched.stands() == {TopicPartition(topic, 0): 0 for topic in ("clicks", "searches", "purchases")}
+    loop.observe()
+    assert loop.health()[1]["lag_records"] is None
+    monkeypatch.setattr(_Reach, "lag", lambda self: {CLICKS: 0})
+    loop.observe()
+    assert loop.health()[1]["lag_records"] == 0
+    await loop.close()
 
 
 async def test_a_batch_that_failed_is_not_committed_past(tmp_path: Path) -> None:
