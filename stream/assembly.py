@@ -41,7 +41,10 @@ class Core:
         self.pipeline = _pipeline(self.settings, self.table, model, self.device)
 
     def mark_carries(self, marks: Mapping[int, int] | None = None) -> None:
-        """What the model's carries must be marked with, by partition; None: all with the model's hash."""
+        """What the model's carries must be marked with, by partition; None: all with the model's hash.
+
+        Between two batches.
+        """
         self.table.use(self.model.hash64, _carry_sizes(self.model), marks)
 
 

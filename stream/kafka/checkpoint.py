@@ -76,8 +76,8 @@ class Checkpointer:
     ) -> None:
         """Write rows and offsets of one partition, all or nothing, once its outputs are acknowledged.
 
-        Raises FencedError where the partition is no longer ours, PassingError where it is not known whether it was
-        written: its state must then be restored before anything else is applied.
+        Raises FencedError where the partition is no longer ours, BrokerError where it may not be written, PassingError
+        where it is not known whether it was: its state must then be restored before anything else is applied.
         """
         last = await self._producers[partition].commit(outputs, self._settings.changelog_topic, rows.batches, offsets)
         # The marker that ends the transaction follows the last row: nobody else can write to the partition. With it, a

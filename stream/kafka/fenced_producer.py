@@ -83,7 +83,7 @@ class FencedProducer:
         """Commit what is in the transaction with these rows and offsets, once `sent` is acknowledged.
 
         -> the offset of the last row. Raises FencedError where the partition is no longer ours, PassingError where it
-        is not known whether all that was committed.
+        is not known whether all that was committed, BrokerError where that may not be written.
         """
         try:
             with self._told():
