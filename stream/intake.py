@@ -31,8 +31,10 @@ class DecodedFrame(NamedTuple):
 
 
 class Intake:
-    """Queues of all owned partitions. `put`, `queued`, `deferred` and `holds_any` may be called from another thread; so may
-    `positions` between two batches."""
+    """Queues of all owned partitions.
+
+    `put`, `queued`, `deferred` and `holds_any` may be called from another thread, `positions` between two batches.
+    """
 
     def __init__(self, *, hold_max_ms: int, steps: int) -> None:
         """Of a user with deferred events, `steps` of them are taken at a time."""
