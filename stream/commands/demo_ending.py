@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN_SECS = 0.005
 
 
 class Ending:
@@ -24,22 +25,27 @@ class Ending:
     def __init__(self, hurry: Sequence[Callable[[], None]]) -> None:
         self._hurry = hurry
         self._come = False  # the first signal, or it would come too late
+        self._raised = False  # for it; Python drops what is raised inside of an import's own callbacks, say
         self._stop: Callable[[], None] | None = None
         self._cancel: Callable[[], None] | None = None
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGALRM, lambda _, frame: self._interrupt(frame))
 
     def is_cleaning_up(self) -> None:
         """From here on no signal interrupts."""
-        self._come = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._come, self._raised = True, False
 
     def is_over(self) -> None:
         """All is cleaned up. A ctrl-C as late as this would only end Python in the middle of its own end."""
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        for number in (*_SIGNALS, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN if number in (signal.SIGINT, signal.SIGALRM) else signal.SIG_DFL)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """`asyncio.run`; KeyboardInterrupt if a signal ended it."""
+        """`asyncio.run`; KeyboardInterrupt if a signal ended it, or had come before."""
+        if self._raised:
+            raise KeyboardInterrupt
 
         async def main() -> T:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -68,10 +74,21 @@ class Ending:
             self._cancel()
             self._cancel = None
         elif first:
-            raise KeyboardInterrupt
+            self._interrupt(frame)
         else:
             for kill in self._hurry:
                 kill()
+
+    def _interrupt(self, frame: FrameType | None) -> None:
+        """Interrupt what runs; an import's own code a moment later: it may hold a lock that would never be released."""
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+        elif frame is not None and "importlib" in frame.f_code.co_filename:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECS)
+        else:
+            self._raised = True
+            raise KeyboardInterrupt
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:

@@ -19,8 +19,6 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.replay import open_recording
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
-from stream.simulator import scenario
-from stream.simulator.simulate import simulate
 from tests.accuracy.sets import FOLDER
 from tests.faults.campaign import guarantees, machine
 from tests.faults.hostile import run
@@ -77,7 +75,7 @@ async def _played(settings: Settings, made: Iterator[run.Made], folder: Path) ->
 
 def _events(seed: int) -> tuple[Iterator[ShopEvent], int]:
     """(recorded ones first, where there is a recording beside the project, then simulated ones; how many recorded)."""
-    simulated = simulate(scenario.load(), seed=seed, users=_USERS, start_ms=_START_MS)
+    simulated = run.shop(seed=seed, users=_USERS, start_ms=_START_MS)
     if not _RECORDED.exists():
         return simulated, 0
     recording = open_recording(_RECORDED)

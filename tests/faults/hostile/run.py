@@ -26,6 +26,8 @@ from stream.events import Frame
 from stream.parity.reading import frames, stretch
 from stream.settings import Settings
 from stream.shop_event import ROLES, ShopEvent
+from stream.simulator import scenario
+from stream.simulator.simulate import simulate
 from tests.faults.hostile.known import GOOD, KNOWN
 from tests.faults.hostile.mutations import Raw, mutated
 from tests.running import Worker, running, until_committed
@@ -45,6 +47,13 @@ class Made(NamedTuple):
     raw: Raw
     time_ms: int
     how: str  # "" for a good event as it is
+
+
+def shop(*, seed: int, users: int, start_ms: int) -> Iterator[ShopEvent]:
+    """Simulated shoppers, fraud and late events among them, but nothing that is sent twice: that is scored once."""
+    usual = scenario.load()
+    once = msgspec.structs.replace(usual.disorder, repeated_share=0.0)
+    return iter(simulate(msgspec.structs.replace(usual, disorder=once), seed=seed, users=users, start_ms=start_ms))
 
 
 def records(events: Iterator[ShopEvent], *, hostile: int, good: int, seed: int) -> Iterator[Made]:
