@@ -35,7 +35,7 @@ DEFECTS = (
     "decoded_otherwise_than_known",
     "worker_exit_code",
 )
-FLAT = 1.1  # times the memory of the first quarter
+FLAT = 1.1  # times the memory of the second quarter
 
 
 @click.command()
