@@ -43,7 +43,7 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 	@mkdir -p .venv/tmp && touch $(UNFINISHED)
 	@printf "2/3 packages, torch among them (half a minute on a fast line) "; \
 		$(call dotted,$(PYTHON) $(MODULE) pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv && \
-			.venv/bin/uv pip install --quiet --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]')
+			.venv/bin/uv pip install --quiet --system-certs --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]')
 	@rm -rf $(UNFINISHED) .venv/tmp
 	@printf "3/3 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) $(MODULE) stream.kafka.embedded)
 	@touch $@

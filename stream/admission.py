@@ -28,7 +28,8 @@ from stream.table import Table
 Bools = NDArray[np.bool_]
 Hashes = NDArray[np.uint64]
 
-_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that no two slots are mixed into one (2^64 / golden ratio)
+# Odd, so that no two users are mixed into one (2^64 / golden ratio).
+MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 class Repeated(NamedTuple):
@@ -130,7 +131,7 @@ def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) 
 def _repeats(table: Table, events: EventBatch, slots: Ints, packing: Packing) -> Bools:
     """[N] the events whose id is that of one of their user's last R."""
     hashes: Hashes = events["event_hash"]
-    mixed = hashes ^ (slots.astype(np.uint64) * _MIX)
+    mixed = hashes ^ (slots.astype(np.uint64) * MIX)
     in_order = np.sort(mixed)
     suspect = table.holds_event(slots, hashes)
     if (in_order[1:] == in_order[:-1]).any():

@@ -62,9 +62,8 @@ class Erasing:
         self._reach, self._waiting, self._wake, self._fail = reach, waiting, wake, fail
         self._erasures = Erasures(settings.merge_hold_max_ms)
         self._arrived: defaultdict[int, list[Any]] = defaultdict(list)  # by partition, records not asked for yet
-        self._asking: dict[
-            int, asyncio.Task[None]
-        ] = {}  # each partition by itself: one may have to wait for its leader
+        # Each partition by itself: one may have to wait for its leader.
+        self._asking: dict[int, asyncio.Task[None]] = {}
         self._forgotten: dict[int, tuple[int, frozenset[bytes]]] = {}  # by partition, with the checkpoint under way
         self._to_compact: dict[int, set[bytes]] = {}
         self._compacting: asyncio.Task[None] | None = None

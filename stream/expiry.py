@@ -33,8 +33,8 @@ class Expiry:
 
     def delete(self, partition: int, positions: Mapping[int, Position]) -> int:
         """Have the next checkpoint, which commits these positions, delete some of those who expired -> how many."""
-        clocks = [positions[source].order_ms for source in SOURCES if source in positions]
-        clocks = [order_ms for order_ms in clocks if order_ms != NO_ORDER_MS]
+        of_source = (positions[source].order_ms for source in SOURCES if source in positions)
+        clocks = [order_ms for order_ms in of_source if order_ms != NO_ORDER_MS]
         if self._expiry_ms is None or not clocks:
             return 0
         found = self._scan(partition, self._after.pop(partition, None), self._rows_at_once)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from faust.types.tuples import TP
@@ -20,15 +20,12 @@ _DEFERRED_TIMES = 8
 
 
 class Reach(Protocol):
-    """What is asked of the consumer, and said to it."""
+    """What this asks of the consumer, and says to it."""
 
     def at_end(self) -> frozenset[TP]: ...
     def delivered(self, tp: TP) -> None: ...
     def lag(self) -> dict[TP, int]: ...
-    def read_to(self) -> Mapping[TP, int]: ...
-    async def end(self, tp: TP) -> int: ...
     def set_full(self, full: set[TP]) -> None: ...
-    def rejoin(self) -> None: ...
 
 
 class Flow:

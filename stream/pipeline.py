@@ -127,15 +127,12 @@ class Pipeline:
         if not len(slots):
             return
         table = self._table
-        table.scatter(slots, torch.zeros_like(table.gather(slots)))  # that is all of whom no event is held
         owner, raw = table.sequences(slots)
-        if not len(owner):
-            return
         packing = sequences.pack(owner)
         raw = structured.take(raw, packing.arrival)
         seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics)
-        carry = self._scorer.advance(seen.features, packing, table.gather(packing.users))
-        table.scatter(packing.users, carry)
+        blank = torch.zeros_like(table.gather(packing.users))
+        table.scatter(packing.users, self._scorer.advance(seen.features, packing, blank))
         memory = table.memory(packing.users)
         bare = ~memory["counts"].any(axis=(1, 2))
         structured.put(memory, bare, structured.take(seen.memory, bare))

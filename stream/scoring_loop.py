@@ -16,10 +16,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from faust.types.tuples import TP
 
+from stream import erasing, flow
 from stream.assembly import Core
 from stream.changing.offered import Offered
 from stream.committing import Committing, Failure
@@ -29,7 +30,7 @@ from stream.erasures import ERASURES
 from stream.errors import FencedError, StateError
 from stream.events import SOURCES
 from stream.expiry import Expiry
-from stream.flow import Flow, Reach
+from stream.flow import Flow
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.kafka.checkpoint import Checkpointer
@@ -47,6 +48,12 @@ from stream.stages import Laps, on_thread
 from stream.standing import SourceNow, Standing, stand
 
 logger = logging.getLogger(__name__)
+
+
+class Reach(flow.Reach, erasing.Reach, Protocol):
+    """What the loop and its parts ask of the consumer, and say to it."""
+
+    def rejoin(self) -> None: ...
 
 
 class ScoringLoop:

@@ -25,7 +25,7 @@ class Ending:
     def __init__(self, hurry: Sequence[Callable[[], None]]) -> None:
         self._hurry = hurry
         self._come = False  # the first signal, or it would come too late
-        self._raised = False  # for it; Python drops what is raised inside of an import's own callbacks, say
+        self._raised = False  # for it, which Python drops where a weak reference's callback is what it interrupts
         self._stop: Callable[[], None] | None = None
         self._cancel: Callable[[], None] | None = None
         for number in _SIGNALS:
@@ -70,10 +70,7 @@ class Ending:
         first, self._come = not self._come, True
         if first and self._stop is not None:
             self._stop()
-        elif self._cancel is not None:
-            self._cancel()
-            self._cancel = None
-        elif first:
+        elif first or self._cancel is not None:
             self._interrupt(frame)
         else:
             for kill in self._hurry:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,22 @@ def is_full(error: Exception) -> bool:
     return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
-def stop(db: Rdict) -> None:
-    """Have what is being compacted end; only closing can follow."""
-    with contextlib.suppress(Exception):
+def stop(db: Rdict, path: Path) -> None:
+    """Write everything out, and have what is being compacted end; only closing can follow."""
+    with _told(path):
         db.flush()
     db.cancel_all_background(False)
 
 
 def close(db: Rdict, path: Path, *, stopped: bool = False) -> None:
     """Close it. What a full disk keeps from being written out is lost with it, and with it the offset that says so."""
-    try:
+    with contextlib.suppress(Exception) if stopped else _told(path):  # one that was stopped only says that it was
         db.close()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        if stopped:  # then it says so, and everything is written out
-            return
         logger.warning("%s: closed without its latest rows (%s); the changelog brings them back", path, error)

@@ -194,7 +194,7 @@ class RowStore:
         db, compacting = self._open.pop(partition), self._compacting[partition]
         if compacting.locked():
             self._stopping.add(partition)
-            disk.stop(db)
+            disk.stop(db, self._path(partition))
         with compacting:
             disk.close(db, self._path(partition), stopped=partition in self._stopping)
             self._stopping.discard(partition)

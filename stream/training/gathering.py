@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from stream import structured
-from stream.admission import repeats_of
+from stream.admission import MIX, repeats_of
 from stream.errors import SettingsError
 from stream.rows import RAW_EVENT
 from stream.settings import Settings
@@ -33,7 +33,6 @@ _ENTRY = np.dtype([("user", "u8"), ("shop", "u2"), ("order_ms", "i8"), ("raw", R
 _SHOPS_MAX = 1 << 16
 # Of a worker that is not told otherwise.
 SEQUENCE_EVENTS, EXPIRY_MS = Settings().sequence_events, Settings().user_expiry_ms
-_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that no two users are mixed into one (2^64 / golden ratio)
 
 
 class Gathered(NamedTuple):
@@ -144,7 +143,7 @@ def _repeats(entries: NDArray[np.void], readings: Sequence[Reading]) -> tuple[ND
     applies again. Two files that overlap are no sending twice: what both have is read from the one that has it first.
     """
     _, first, place = np.unique(
-        entries["user"] * _MIX + entries["raw"]["event_hash"], return_index=True, return_inverse=True
+        entries["user"] * MIX + entries["raw"]["event_hash"], return_index=True, return_inverse=True
     )
     first = first[place]
     repeat = first != np.arange(len(entries))
@@ -171,19 +170,19 @@ def _passed_over(entries: NDArray[np.void], repeat: NDArray[np.bool_], there: ND
     return passed_over
 
 
-def _begun(entries: NDArray[np.void], expiry_ms: int | None = EXPIRY_MS) -> NDArray[np.int64]:
+def _begun(entries: NDArray[np.void]) -> NDArray[np.int64]:
     """Where runs begin: with each user, and where one was silent for so long that serving begins them anew."""
     starts = _starts(entries["user"])
-    if expiry_ms is None or not len(starts):
+    if EXPIRY_MS is None or not len(starts):
         return starts
     order_ms, time_ms = entries["order_ms"], entries["raw"]["time_ms"]
-    may = np.maximum.reduceat(order_ms, starts) - np.minimum.reduceat(time_ms, starts) > expiry_ms
+    may = np.maximum.reduceat(order_ms, starts) - np.minimum.reduceat(time_ms, starts) > EXPIRY_MS
     ends = np.append(starts[1:], len(entries))
     anew = []
     for start, end in zip(starts[may].tolist(), ends[may].tolist(), strict=True):  # hardly any
         last_ms = int(time_ms[start])
         for i in range(start + 1, end):
-            if order_ms[i] - last_ms > expiry_ms:
+            if order_ms[i] - last_ms > EXPIRY_MS:
                 anew.append(i)
                 last_ms = int(time_ms[i])
             last_ms = max(last_ms, int(time_ms[i]))

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,26 +131,15 @@ def test_nothing_of_a_deleted_row_is_on_the_disk_after_compacting(store: RowStor
 @pytest.mark.parametrize("n", [2, 8, 9, 500])
 def test_nothing_of_many_deleted_rows_is_on_the_disk_after_compacting(store: RowStore, tmp_path: Path, n: int) -> None:
     store.own([0])
-    erased = {b"<%d>" % i: b"secret of %d." % i for i in range(n)}
+    # Keys so long that they are nowhere by chance: there is half a megabyte of what is drawn at random.
+    erased = {b"<erased %d>" % i: b"secret of %d." % i for i in range(n)}
     store.write(0, [(user, os.urandom(100)) for user in USERS] + list(erased.items()), 1)
     store._open[0].flush()
     store.write(0, [(user, None) for user in erased], 2)
     store.compact(0, erased.keys())
-    for word in (b"secret of", b"<0>", b"<1>", b"<%d>" % (n - 1)):
+    for word in (b"secret of", b"<erased"):
         assert _files_with(word, tmp_path / "state") == []
     assert len(store.scan(0, None, 5000)) == len(USERS)
-
-
-def test_a_copy_that_is_closed_while_it_is_compacted_is_closed_after(store: RowStore) -> None:
-    store.own([0])
-    store.write(0, [(user, os.urandom(5000)) for user in USERS], 1)
-    with ThreadPoolExecutor(1) as thread:
-        compacting = thread.submit(store.compact, 0, USERS)
-        while not compacting.running():
-            time.sleep(0.001)
-        time.sleep(0.01)
-        store.own([])
-        compacting.result()
 
 
 def test_compacting_a_row_that_is_alive_keeps_its_latest_bytes_alone(store: RowStore, tmp_path: Path) -> None:
