@@ -11,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import MessageAccumulator
 
-from stream.errors import FencedError
+from stream.errors import FencedError, PassingError
 from stream.kafka.batches import Batches
 from stream.kafka.checkpoint import Checkpointer
 from stream.kafka.fenced_producer import FencedProducer
@@ -89,6 +89,15 @@ async def test_hardly_any_commit_is_refused_what_it_would_have_to_send_again(
             producer.seal()
             await _commit(settings, producer, sent, offset)
     assert len(again) < 5  # of 30; rows sent while the group is added are refused in every other commit
+
+
+async def test_of_a_topic_that_is_gone_nobody_knows_the_partitions_and_it_may_come_back(
+    settings: Settings, topics: list[TopicReport]
+) -> None:
+    async with _producer(settings) as producer:
+        assert producer.partitions(settings.anomaly_scores_topic) == settings.partitions
+        with pytest.raises(PassingError, match="elsewhere: gone"):
+            producer.partitions("elsewhere")
 
 
 async def test_to_let_go_aborts_what_is_open_so_that_no_reader_waits_for_it(

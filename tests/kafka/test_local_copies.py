@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream import rows
-from stream.errors import PassingError, StateError
+from stream.errors import BrokerError, PassingError, StateError
+from stream.kafka.changelog import ChangelogReader
 from stream.kafka.local_copies import LocalCopies
 from stream.kafka.store import RowStore
 from stream.kafka.topics import TopicReport
@@ -322,3 +324,17 @@ async def test_a_standby_with_a_row_that_cannot_be_read_stops_and_its_worker_goe
     assert not copies.failed
     await copies.copies.take({1, 2}, set())
     assert "key b'u1'" in str(await copies.failure())
+
+
+async def test_a_changelog_that_may_not_be_read_is_said_and_not_asked_for_again(
+    settings: Settings, copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(self: ChangelogReader) -> None:
+        raise TopicAuthorizationFailedError
+
+    monkeypatch.setattr(ChangelogReader, "read", refused)
+    await _write(settings, 0, _users(10))
+    await copies.copies.take({0}, set())
+    error = await copies.failure()
+    assert isinstance(error, BrokerError)
+    assert str(error).startswith("restoring failed (TopicAuthorizationFailedError")
