@@ -113,7 +113,7 @@ def _by_user(events: EventBatch) -> Iterator[tuple[_User, EventBatch]]:
     for place, user in enumerate(zip(events["partition"].tolist(), events.key.tolist(), strict=True)):
         places.setdefault(user, []).append(place)
     for user, of_user in places.items():
-        yield user, events.take(np.array(of_user, np.int64))
+        yield user, events.take(np.array(of_user, np.int64)).compact()  # else one event keeps a whole batch's text
 
 
 def _sources(events: EventBatch) -> Counter[Source]:

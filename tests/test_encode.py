@@ -51,9 +51,7 @@ IDS = st.text(
 def _scored(ids: Sequence[tuple[str, str]], seed: int = 0, **columns: Any) -> Scored:
     """An event with random scores for each (user id, event id); `columns` replaces those given."""
     rng, n = np.random.default_rng(seed), len(ids)
-    events = EventBatch(np.zeros(n, EVENT), np.empty(n, object), np.empty(n, object))
-    events.key[:] = [user.encode() for user, _ in ids]
-    events.event_id[:] = [event for _, event in ids]
+    events = EventBatch.of(np.zeros(n, EVENT), [user.encode() for user, _ in ids], [event for _, event in ids])
     events["source"][:] = rng.integers(3, size=n)
     events["partition"][:] = rng.choice([0, 1, 7, 1000], n)
     events["offset"][:] = rng.integers(2**53, size=n)

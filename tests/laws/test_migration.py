@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream import rows
 from stream.errors import StateError
+from stream.events import EventBatch
 from stream.rows import NOT_HELD_MS, WHEREABOUTS, Sizes
 from tests.shop import (
     MODEL,
@@ -153,8 +154,7 @@ def test_what_a_row_of_format_1_no_longer_holds_is_no_event_of_a_user() -> None:
     owner, held = table.sequences(slot)
     assert len(owner) == len(held) == 3
     assert (table.recent(slot, 8)["time_ms"] == NOT_HELD_MS).tolist() == [[False] * 3 + [True] * 2 + [False] * 3]
-    event = random_events(1, n=1, users=1, first_offset=45)
-    event.key[:] = b"u"
+    event = EventBatch.of(random_events(1, n=1, users=1, first_offset=45).columns, [b"u"], ["6th"])
     event["time_ms"][:] = START_MS + 75_000
     ((scored,)) = score_all(scoring, event)
     assert scored.events_seen.tolist() == [6] and scored.carry_rebuilt.all() and not scored.late.any()
