@@ -113,7 +113,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
         intake=Intake(hold_max_ms=settings.merge_hold_max_ms, steps=settings.batch_max_steps),
         core=core,
         offered=Offered(loaded, try_out=lambda model: try_out(model, device), refused=metrics.models_refused.inc),
-        publisher=Publisher(settings, core.encoder, outlets),
+        publisher=Publisher(settings, core.encoder, outlets, core.kernels),
         checkpointer=checkpointer,
         store=store,
         metrics=metrics,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from stream import kernels
 from stream.carries import CarrySizes
 from stream.decode import TimeBounds
 from stream.encode import Encoder
+from stream.kernels import Kernels
 from stream.model_file import LoadedModel
 from stream.pipeline import Pipeline
 from stream.rows import Sizes
@@ -23,6 +25,7 @@ class Core:
     """What takes events and gives score records, by one model at a time; the intake in between is its user's."""
 
     settings: Settings
+    kernels: Kernels
     device: torch.device
     bounds: TimeBounds
     table: Table
@@ -59,6 +62,7 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
     )
     return Core(
         settings=settings,
+        kernels=kernels.pick(settings.kernels),
         device=device,
         bounds=TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
         table=table,

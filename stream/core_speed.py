@@ -6,23 +6,27 @@ them may be one that is shared by two.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from stream import model_file
 from stream.assembly import assemble
-from stream.decode import decode
+from stream.encode import Encoder, Scored
 from stream.events import SOURCES, Frame
 from stream.intake import DecodedFrame, Intake
+from stream.kafka.batches import BATCH_BYTES
+from stream.kafka.raw_batches import to_batches
 from stream.model_file import LoadedModel
 from stream.scorer import pick_device
 from stream.settings import Settings
@@ -74,7 +78,8 @@ def simulated_polls(settings: Settings, *, seed: int, users: int, start_ms: int,
     """What fetching simulated events would bring, in batches of the settings' size."""
     made = list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), events))
     topics, size = ShopFrames(settings.partitions), settings.batch_max_events
-    return [topics.append(made[start : start + size]) for start in range(0, len(made), size)]
+    polls = [topics.append(made[start : start + size]) for start in range(0, len(made), size)]
+    return [[dataclasses.replace(frame, records=to_batches(frame.records)) for frame in poll] for poll in polls]
 
 
 def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
@@ -84,6 +89,7 @@ def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
     for partition in range(settings.partitions):
         intake.start(partition, {})
     at_end = {(source, partition) for source in SOURCES for partition in range(settings.partitions)}
+    written: Callable[..., Iterable[Any]] = core.kernels.score_batches or _one_by_one
     events, lstm_secs = 0, 0.0
     started = lapped = time.perf_counter()
 
@@ -95,16 +101,20 @@ def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
 
     for poll in polls:
         for frame in poll:
-            intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decode(frame, core.bounds)))
+            (decoded,) = core.kernels.decode_all([frame], core.bounds)
+            intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decoded))
         intake.absorb()
         while len(taken := intake.take(settings.batch_max_events, at_end, 0)):
             outcome = core.pipeline.apply(taken, lap)
             intake.defer(outcome.deferred)
             events += len(outcome.scored)
-            for _ in core.encoder.scores(outcome.scored, 0):
-                pass
+            deque(written(core.encoder, outcome.scored, 0, BATCH_BYTES), maxlen=0)
     secs = time.perf_counter() - started
     return Speed(events / secs, 1e6 * lstm_secs / max(1, events))
+
+
+def _one_by_one(encoder: Encoder, scored: Scored, now_ms: int, max_bytes: int) -> Iterable[Any]:
+    return encoder.scores(scored, now_ms)
 
 
 def this_machine() -> str:

@@ -121,11 +121,13 @@ class Scored:
     @property
     def surprise(self) -> NDArray[np.float64]:
         """[N] nats: the sum of the parts as published."""
-        return np.asarray(np.round(_rounded(self.surprise_parts).sum(axis=1), _DIGITS), np.float64)
+        return np.asarray(np.round(_rounded(self.surprise_parts).sum(axis=1), DIGITS), np.float64)
 
 
-# Digits after the point: an intent of 1e-6 drives no decision, and shorter numbers make shorter records.
-_DIGITS = 6
+# Digits after the point: an intent of 1e-6 drives no decision, and shorter numbers make shorter records. Of an anomaly,
+# those that tell the strange from the stranger.
+DIGITS, ANOMALY_DIGITS = 6, 15
+ANOMALY_MOST = 1 - 1e-15  # as long as it is not certain
 
 _encode = msgspec.json.Encoder().encode
 
@@ -135,14 +137,14 @@ _BOTH = (
     b'{"schema_version":%d,"id":"%%b%%b-%b","event_id":%%b,"user_id":%%b,"event_time_ms":%%b,"scored_time_ms":%d,'
     b'"events_seen":%%b,"model":%b,"model_hash":"%b",%%b,'
 )
-_INTENT = b'%b"purchase_intent":{%b}}'
-_ANOMALY = b'%%b"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b},"strain":%%b%%b}' % b",".join(
+_INTENT = b'"purchase_intent":{%b}}'
+_ANOMALY = b'"anomaly":%%b,"surprise":%%b,"surprise_parts":{%b},"strain":%%b%%b}' % b",".join(
     b'"%b":%%b' % part.encode() for part in PARTS
 )
 _JSON_FLAG = (b"false", b"true")
 _FIRST = (0,) * (len(SOURCES) + 1)  # generations
 # By late + 2 time_bounded + 4 carry_rebuilt
-_FLAGS = tuple(
+FLAGS = tuple(
     b'"late":%b,"time_bounded":%b,"carry_rebuilt":%b' % tuple(_JSON_FLAG[bits >> i & 1] for i in range(3))
     for bits in range(8)
 )
@@ -160,11 +162,23 @@ class Encoder:
         """What is written from here on was scored by this model."""
         self._model_hash = model_hash.encode()
         self._model = _encode(model).replace(b"%", b"%%")  # it goes into a template
-        self._horizons = b",".join(_encode(horizon) + b":%b" for horizon in horizons)
+        self._intent = _INTENT % b",".join(_encode(horizon) + b":%b" for horizon in horizons)
 
     def own(self, partition: int, generations: Sequence[int]) -> None:
         """Of which generation its topics are: an offset of one that was made anew has been another event's before."""
         self._generations[partition] = generations
+
+    def templates(self, now_ms: int) -> tuple[bytes, bytes, bytes]:
+        """What both records of an event begin with, and how each goes on, with a %b for each figure and text.
+
+        Those of the beginning: where it came from, offset, event id, user id, event time, events seen, flags.
+        """
+        both = _BOTH % (SCHEMA_VERSION, self._model_hash, now_ms, self._model, self._model_hash)
+        return both, self._intent, _ANOMALY
+
+    def wheres(self, partition: int) -> list[bytes]:
+        """`topic-partition-` of each source, the beginning of an id."""
+        return [f"{self._where(source, partition)}-".encode() for source in SOURCES]
 
     def scores(self, scored: Scored, now_ms: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, purchase-intent value, anomaly-scores value) of each event, in order.
@@ -174,8 +188,7 @@ class Encoder:
         events = scored.events
         if not len(events):
             return
-        both_as = _BOTH % (SCHEMA_VERSION, self._model_hash, now_ms, self._model, self._model_hash)
-        horizons_as = self._horizons
+        both_as, intent_as, anomaly_as = self.templates(now_ms)
         intent, parts = _rounded(scored.intent), _rounded(scored.surprise_parts)
         flags = scored.late + 2 * events["time_bounded"] + 4 * scored.carry_rebuilt
         fraud = [b""] * len(events)
@@ -187,24 +200,22 @@ class Encoder:
             self._wheres(events),
             flags.tolist(),
             *(_tokens(column) for column in (events["offset"], events["time_ms"], scored.events_seen)),
-            _tokens(scored.anomaly),
+            _tokens(published_anomaly(scored.anomaly)),
             _tokens(scored.surprise),
             zip(*(_tokens(intent[:, k]) for k in range(intent.shape[1])), strict=True),
             *(_tokens(parts[:, part]) for part in range(len(PARTS))),
-            _tokens(np.round(scored.strain, _DIGITS)),
+            _tokens(np.round(scored.strain, DIGITS)),
             fraud,
             strict=True,
         ):
-            both = both_as % (where, offset, _encode(event_id), _encode(key.decode()), time_ms, seen, _FLAGS[flag])
-            yield key, _INTENT % (both, horizons_as % horizons), _ANOMALY % (both, anomaly, nats, *of)
+            both = both_as % (where, offset, _encode(event_id), _encode(key.decode()), time_ms, seen, FLAGS[flag])
+            yield key, both + intent_as % horizons, both + anomaly_as % (anomaly, nats, *of)
 
     def _wheres(self, events: EventBatch) -> list[bytes]:
         """[N] `topic-partition-`, the beginning of an id."""
-        places, place = np.unique(
-            events["partition"].astype(np.int64) * len(SOURCES) + events["source"], return_inverse=True
-        )
-        names = [f"{self._where(p % len(SOURCES), p // len(SOURCES))}-".encode() for p in places.tolist()]
-        return [names[i] for i in place.tolist()]
+        names = {partition: self.wheres(partition) for partition in np.unique(events["partition"]).tolist()}
+        places = zip(events["partition"].tolist(), events["source"].tolist(), strict=True)
+        return [names[partition][source] for partition, source in places]
 
     def _where(self, source: int, partition: int) -> str:
         """`topic-partition`; from its second generation on `topic~generation-partition`: no topic's name has a ~."""
@@ -249,10 +260,15 @@ def json_schemas() -> Mapping[str, dict[str, Any]]:
     }
 
 
+def published_anomaly(anomaly: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] in as many digits as are published; none is rounded up to certainty."""
+    return np.asarray(np.where(anomaly < 1, np.minimum(np.round(anomaly, ANOMALY_DIGITS), ANOMALY_MOST), anomaly))
+
+
 def _tokens(column: NDArray[Any]) -> list[bytes]:
     """[N] numbers or flags, each as JSON."""
     return orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
 def _rounded(column: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(np.round(column.astype(np.float64), _DIGITS), np.float64)
+    return np.asarray(np.round(column.astype(np.float64), DIGITS), np.float64)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from faust.types.tuples import TP
@@ -70,7 +70,7 @@ class Erasing:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def deliver(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+    def deliver(self, frames: Iterable[tuple[TP, Sequence[Any]]]) -> None:
         """Take records of the topic of erasures; never waits."""
         for tp, records in frames:
             self._arrived[tp.partition] += records

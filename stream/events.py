@@ -42,10 +42,15 @@ ID_MAX_LENGTH = 256
 class Record(Protocol):
     """What decoding needs of a Kafka record."""
 
-    key: bytes | None
-    value: bytes | None
-    offset: int
-    timestamp: int  # ms
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

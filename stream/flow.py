@@ -12,6 +12,7 @@ from stream.events import Frame
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame, Intake
 from stream.merge import Source
+from stream.record_batches import next_offset
 from stream.reject_queue import RejectQueue
 from stream.settings import Settings
 
@@ -51,10 +52,10 @@ class Flow:
         """Its name."""
         return self._topics[source]
 
-    def deliver(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+    def deliver(self, frames: Iterable[tuple[TP, Sequence[Any]]]) -> None:
         """Take the records of some topic partitions, to be decoded."""
         for tp, records in frames:
-            self._decoder.put(Frame(self._source_of[tp.topic], tp.partition, records, records[-1].offset + 1))
+            self._decoder.put(Frame(self._source_of[tp.topic], tp.partition, records, next_offset(records)))
         self.hold_back_the_full()
 
     def decoded(self, frames: Sequence[DecodedFrame]) -> None:

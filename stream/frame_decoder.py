@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from stream.decode import TimeBounds, decode_all
-from stream.events import SOURCES, Frame
+from stream.decode import TimeBounds
+from stream.events import SOURCES, EventBatch, Frame, Reject
 from stream.intake import DecodedFrame
 from stream.merge import Source
 from stream.metrics import Metrics
@@ -29,13 +29,14 @@ class FrameDecoder:
 
     def __init__(
         self,
+        decode_all: Callable[[Sequence[Frame], TimeBounds], list[tuple[EventBatch, list[Reject]]]],
         bounds: TimeBounds,
         metrics: Metrics,
         *,
         on_decoded: Callable[[Sequence[DecodedFrame]], None],
         on_failed: Callable[[Exception], None],
     ) -> None:
-        self._bounds, self._metrics = bounds, metrics
+        self._decode_all, self._bounds, self._metrics = decode_all, bounds, metrics
         self._on_decoded, self._on_failed = on_decoded, on_failed
         self._thread = ThreadPoolExecutor(1, "decoding")
         self._frames: list[Frame] = []  # not yet given to the thread
@@ -80,7 +81,7 @@ class FrameDecoder:
         bounds = dataclasses.replace(self._bounds, end_ms=time.time_ns() // 1_000_000 + _AHEAD_MAX_MS)
         decoded = []
         for together in _groups(frames):
-            for frame, parts in zip(together, decode_all(together, bounds), strict=True):
+            for frame, parts in zip(together, self._decode_all(together, bounds), strict=True):
                 decoded.append(DecodedFrame(frame.source, frame.partition, frame.next_offset, *parts))
         lap("decode")
         return decoded

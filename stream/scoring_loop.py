@@ -82,7 +82,9 @@ class ScoringLoop:
         self._encoder = core.encoder
         self._starts: Mapping[TP, int] = {}
         self._reach, self._look, self._fail = reach, look, fail
-        self._decoder = FrameDecoder(core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken)
+        self._decoder = FrameDecoder(
+            core.kernels.decode_all, core.bounds, metrics, on_decoded=self._decoded, on_failed=self._broken
+        )
         self._flow = Flow(
             settings,
             decoder=self._decoder,
@@ -139,7 +141,7 @@ class ScoringLoop:
 
     # -- from agents and transport -------------------------------------------------------------------------------------
 
-    def deliver(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+    def deliver(self, frames: Iterable[tuple[TP, Sequence[Any]]]) -> None:
         """Take the records of some topic partitions. Never waits; one with enough waiting is fetched no further."""
         if not self._open:
             return  # after revocation: they come again, here or elsewhere
@@ -149,7 +151,7 @@ class ScoringLoop:
             self._failure.note(error)  # nothing may be committed past a frame that is lost
             raise
 
-    def deliver_requests(self, frames: Iterable[tuple[TP, list[Any]]]) -> None:
+    def deliver_requests(self, frames: Iterable[tuple[TP, Sequence[Any]]]) -> None:
         """Take records of the topic of erasures. Never waits."""
         if self._open:
             self._erasing.deliver(frames)

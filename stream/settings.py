@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the LSTM runs; auto: cuda if there")] = (
         "auto"
     )
+    kernels: Annotated[
+        Literal["auto", "compiled", "reference"],
+        Meta(description="machine code for bytes and columns, or Python; auto: the former where Numba is there"),
+    ] = "auto"
     torch_threads: Annotated[int, Meta(ge=1, le=256, description="CPU threads of one LSTM step")] = 1
 
     sequence_events: Annotated[int, Meta(ge=8, le=1024, description="events kept raw per user")] = 16

@@ -27,6 +27,7 @@ from stream.encode import (
     Scored,
     SurpriseParts,
     json_schemas,
+    published_anomaly,
 )
 from stream.events import EVENT, EventBatch, Reject
 from stream.features import PARTS
@@ -93,7 +94,7 @@ def _straightforward(scored: Scored, i: int) -> tuple[PurchaseIntent, AnomalySco
         PurchaseIntent(**common, purchase_intent=dict(zip(HORIZONS, intent, strict=True))),
         AnomalyScore(
             **common,
-            anomaly=float(scored.anomaly[i]),
+            anomaly=float(published_anomaly(scored.anomaly[i : i + 1])[0]),
             surprise=round(sum(parts), 6),
             surprise_parts=SurpriseParts(**dict(zip(PARTS, parts, strict=True))),
             strain=round(float(scored.strain[i]), 6),
@@ -162,21 +163,22 @@ def test_no_events_make_no_records() -> None:
 
 
 def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
-    ends = np.array([0.0, -0.0, 1.0, 1 - 1e-15, 1e-300, 5e-7, 1e-12])
+    ends = np.array([0.0, -0.0, 1.0, 1 - 1e-15, 1e-300, 5e-7, 1e-12, 1 - 1e-16])
     n = len(ends)
-    nats = np.array([0.0, 60.0, 1e-6, 4.9e-7, 103.9, 1e4, 0.1], np.float32)
+    nats = np.array([0.0, 60.0, 1e-6, 4.9e-7, 103.9, 1e4, 0.1, 5e-6], np.float32)
     scored = _scored(
         [("u", "e")] * n,
-        strain=np.array([0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123]),
+        strain=np.array([0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123, 1e3]),
         anomaly=ends,
         intent=np.stack([ends, ends[::-1], ends], axis=1).astype(np.float32),
         surprise_parts=np.stack([nats, nats[::-1], *[np.zeros(n, np.float32)] * (len(PARTS) - 3), nats], axis=1),
         fraud=ends.astype(np.float32),
-        events_seen=np.array([1, 2, 2**31, 2**53, 2**62, 10, 100]),
+        events_seen=np.array([1, 2, 2**31, 2**53, 2**62, 10, 100, 1000]),
     )
     _check(scored)
     values = [msgspec.json.decode(value, type=AnomalyScore) for _, _, value in ENCODER.scores(scored, NOW_MS)]
-    assert values[3].anomaly == 1 - 1e-15 < 1.0  # never rounded up to certainty
+    assert values[3].anomaly == values[7].anomaly == 1 - 1e-15 < 1.0  # never rounded up to certainty
+    assert [abs(v.anomaly - exact) <= 1e-15 for v, exact in zip(values, ends, strict=True)] == [True] * n
     assert values[1].surprise_parts.action == 60.0
     assert [v.surprise for v in values] == scored.surprise.tolist()
 

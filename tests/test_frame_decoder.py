@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from stream.decode import decode_all
 from stream.frame_decoder import FrameDecoder
 from stream.intake import DecodedFrame
 from stream.metrics import Metrics
@@ -23,7 +24,7 @@ async def test_a_record_from_the_day_after_tomorrow_is_refused_and_moves_nobodys
         found.extend(frames)
         done.set()
 
-    decoder = FrameDecoder(BOUNDS, Metrics(), on_decoded=decoded, on_failed=lambda error: None)
+    decoder = FrameDecoder(decode_all, BOUNDS, Metrics(), on_decoded=decoded, on_failed=lambda error: None)
     times = (now_ms, now_ms + 2 * DAY_MS, 1_000 * now_ms, now_ms + DAY_MS // 2)
     records = [click("u1", now_ms, offset) for offset in range(len(times))]
     for record, time_ms in zip(records, times, strict=True):

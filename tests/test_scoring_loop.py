@@ -116,10 +116,13 @@ class _Failing:
         raise StateError("row: expected format 2 or older, got 9")
 
 
-def _loop(tmp_path: Path, scoring: Any, publisher: _Publisher, **flags: object) -> tuple[ScoringLoop, _Checkpointer]:
+def _loop(
+    tmp_path: Path, scoring: Any, publisher: _Publisher, *, decode_all: Any = decode.decode_all, **flags: object
+) -> tuple[ScoringLoop, _Checkpointer]:
     checkpointer = _Checkpointer()
     settings = load(flags, environ={})
     core = assemble(settings, model_in(tmp_path), CPU, no_rows)
+    core.kernels = core.kernels._replace(decode_all=decode_all)
     core.pipeline = scoring or core.pipeline
     store = RowStore(tmp_path)
     store.own({0})
@@ -237,16 +240,13 @@ async def test_a_checkpoint_that_waits_for_a_batch_does_not_commit_past_its_fail
     await loop.close()
 
 
-async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_frame_that_could_not_be_decoded_is_not_committed_past(tmp_path: Path) -> None:
     def decode_all(frames: list[Frame], bounds: TimeBounds) -> list[tuple[EventBatch, list[Reject]]]:
         if frames[0].records[0].offset == 0:
             raise MemoryError("no room")
         return decode.decode_all(frames, bounds)
 
-    monkeypatch.setattr("stream.frame_decoder.decode_all", decode_all)
-    loop, checkpointer = _loop(tmp_path, None, _Publisher())
+    loop, checkpointer = _loop(tmp_path, None, _Publisher(), decode_all=decode_all)
     running = asyncio.create_task(_run(loop))
     await asyncio.sleep(0.1)
     loop.deliver([(CLICKS, [click("u1", START_MS + i, i) for i in range(3, 6)])])

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from aiokafka.record.util import calc_crc32c
+
+from stream.record_batches import CHECKED_FROM, RecordRun, write_checksum, write_header
+
 # Well below the broker's largest message (1 MiB by default), and large enough that its cost is shared by hundreds of
 # records.
 BATCH_BYTES = 512 << 10
@@ -52,3 +56,37 @@ class Batches:
         self._open._relative_offset = self._count
         self._open.close()
         self._closed.append(self._open)
+
+
+class PreparedBatch:
+    """A batch whose records are written already, as aiokafka's accumulator and sender ask for one."""
+
+    def __init__(self, run: RecordRun, timestamp_ms: int, transactional: bool) -> None:
+        self._run, self._timestamp_ms, self._transactional = run, timestamp_ms, transactional
+        self._producer = (-1, -1, 0)
+        self._built = False
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._producer = (producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytearray:
+        data = self._run.data
+        if not self._built:
+            write_header(self._run, self._timestamp_ms, transactional=self._transactional, producer=self._producer)
+            write_checksum(data, calc_crc32c(memoryview(data)[CHECKED_FROM:]))
+            self._built = True
+        return data
+
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._run.data)
+
+    def record_count(self) -> int:
+        return self._run.records
+
+    def closed(self) -> bool:
+        """Nothing can be added."""
+        return True
+
+    def close(self) -> None:
+        """It is."""

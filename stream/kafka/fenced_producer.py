@@ -38,6 +38,8 @@ def partitions_of(producer: AIOKafkaProducer, topic: str) -> int:
 class FencedProducer:
     """One transaction after the other. Nothing of it counts once another has taken the partition."""
 
+    transactional = True
+
     def __init__(self, settings: Settings, partition: int) -> None:
         self._settings, self._partition = settings, partition
         self._producer = AIOKafkaProducer(

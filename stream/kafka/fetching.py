@@ -17,6 +17,7 @@ from faust.types.tuples import TP
 from stream.errors import PassingError
 from stream.kafka import faults
 from stream.kafka.frame_app import FrameApp
+from stream.kafka.raw_batches import as_batches
 
 # How long a poll waits for records (s). It ends at once when some come; the limit is what a partition that was paused
 # while the poll began may wait.
@@ -42,6 +43,7 @@ class FrameConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = app.fetch_max_wait_ms
         consumer._fetch_min_bytes = app.fetch_min_bytes
         consumer._isolation_level = "read_committed"
+        consumer._key_deserializer = as_batches
         self.reach = {}
         return consumer
 

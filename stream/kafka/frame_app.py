@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import faust
 from faust.types.tuples import TP
 
 # What a message carries: per topic partition, the records of one poll in offset order.
-Frames = list[tuple[TP, list[Any]]]
+Frames = list[tuple[TP, Sequence[Any]]]
 
 
 class Committer(Protocol):

@@ -20,6 +20,8 @@ from stream.settings import Settings
 class Outlet(Protocol):
     """What takes the outputs of a source partition. A `FencedProducer` is one."""
 
+    transactional: bool  # what it sends is part of a transaction
+
     def create_batch(self) -> Any:
         """An empty batch for `send`."""
 
@@ -48,6 +50,8 @@ class Outlets(Protocol):
 
 class AtOnce:
     """Outside any transaction: subscribers have a score within milliseconds, and after a crash some of them again."""
+
+    transactional = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from stream.encode import Encoder, Scored, short_key
 from stream.events import Reject
-from stream.kafka.batches import Batches
+from stream.kafka.batches import BATCH_BYTES, Batches, PreparedBatch
 from stream.kafka.outlets import Outlets
+from stream.kernels import REFERENCE, Kernels
 from stream.settings import Settings
 
 
@@ -32,8 +33,9 @@ class Batch(NamedTuple):
 class Publisher:
     """All outputs of a worker."""
 
-    def __init__(self, settings: Settings, encoder: Encoder, outlets: Outlets) -> None:
+    def __init__(self, settings: Settings, encoder: Encoder, outlets: Outlets, kernels: Kernels = REFERENCE) -> None:
         self._settings, self._encoder, self._outlets = settings, encoder, outlets
+        self._score_batches = kernels.score_batches
         self._unacknowledged: defaultdict[int, list[asyncio.Future[Any]]] = defaultdict(list)  # by source partition
 
     async def start(self) -> None:
@@ -50,21 +52,44 @@ class Publisher:
     def build(self, scored: Scored, rejects: Sequence[Reject], now_ms: int) -> list[Batch]:
         """Two records per event and one per reject, in order, as closed batches."""
         outputs = _Outputs(self._outlets, now_ms)
-        rows = self._encoder.scores(scored, now_ms)
-        # Events come in long runs of one partition, as they were taken.
-        for source, run in groupby(zip(scored.events["partition"].tolist(), rows, strict=True), itemgetter(0)):
-            add_intent = outputs.to(source, self._settings.purchase_intent_topic, source)
-            add_anomaly = outputs.to(source, self._settings.anomaly_scores_topic, source)
-            for _, (key, intent, anomaly) in run:
-                add_intent(key, intent)
-                add_anomaly(key, anomaly)
+        prepared = self._prepared(scored, now_ms)
+        if prepared is None:
+            prepared = []
+            rows = self._encoder.scores(scored, now_ms)
+            # Events come in long runs of one partition, as they were taken.
+            for source, run in groupby(zip(scored.events["partition"].tolist(), rows, strict=True), itemgetter(0)):
+                add_intent = outputs.to(source, self._settings.purchase_intent_topic, source)
+                add_anomaly = outputs.to(source, self._settings.anomaly_scores_topic, source)
+                for _, (key, intent, anomaly) in run:
+                    add_intent(key, intent)
+                    add_anomaly(key, anomaly)
         dead_letters = self._settings.dead_letters_topic
         for reject in rejects:
             value = self._encoder.dead_letter(reject, now_ms=now_ms, max_bytes=self._settings.dead_letter_max_bytes)
             source = reject.partition
             partition = source % self._outlets.of(source).partitions(dead_letters)
             outputs.to(source, dead_letters, partition)(short_key(reject.key), value)
-        return outputs.close()
+        return prepared + outputs.close()
+
+    def _prepared(self, scored: Scored, now_ms: int) -> list[Batch] | None:
+        """The scores, written at once; None where they have to be written one by one."""
+        if self._score_batches is None:
+            return None
+        topics = self._settings.purchase_intent_topic, self._settings.anomaly_scores_topic
+        try:
+            return [
+                Batch(
+                    source,
+                    topic,
+                    source,
+                    PreparedBatch(run, now_ms, self._outlets.of(source).transactional),
+                )
+                for source, *of_it in self._score_batches(self._encoder, scored, now_ms, BATCH_BYTES)
+                for topic, runs in zip(topics, of_it, strict=True)
+                for run in runs
+            ]
+        except ValueError:  # a figure that is not written so: no model's, but one may be broken
+            return None
 
     async def send(self, batches: Iterable[Batch]) -> None:
         """Hand batches to their outlets, those of one source in order; waits for room, and for commits under way."""

@@ -1,0 +1,37 @@
+"""Which functions do the work on bytes and arrays: the compiled ones where they run, else those that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from stream import decode
+from stream.decode import TimeBounds
+from stream.encode import Encoder, Scored
+from stream.errors import SettingsError
+from stream.events import EventBatch, Frame, Reject
+from stream.record_batches import PartitionScores
+
+
+class Kernels(NamedTuple):
+    """A function of each kind."""
+
+    decode_all: Callable[[Sequence[Frame], TimeBounds], list[tuple[EventBatch, list[Reject]]]]
+    # (encoder, scored, now_ms, max_bytes of a batch); None: record by record, by whoever sends them
+    score_batches: Callable[[Encoder, Scored, int, int], Iterable[PartitionScores]] | None
+
+
+REFERENCE = Kernels(decode.decode_all, None)
+
+
+def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
+    """`auto` takes the compiled ones where Numba is there. SettingsError where they are wanted and it is not."""
+    if wanted == "reference":
+        return REFERENCE
+    try:
+        from stream.compiled import event_columns, score_batches
+    except ImportError as error:
+        if wanted == "compiled":
+            raise SettingsError(f"kernels: expected Numba, found none ({error}); `auto` goes on without") from None
+        return REFERENCE
+    return Kernels(event_columns.decode_all, score_batches.score_batches)
