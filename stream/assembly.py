@@ -15,7 +15,6 @@ from stream.kernels import Kernels
 from stream.model_file import LoadedModel
 from stream.pipeline import Pipeline
 from stream.rows import Sizes
-from stream.scorer import Scorer
 from stream.settings import Settings
 from stream.table import FetchRows, Table
 
@@ -41,7 +40,7 @@ class Core:
         self.model = model
         self.mark_carries(marks)
         self.encoder.use(model.name, model.hash, model.card.sizes.horizons)
-        self.pipeline = _pipeline(self.settings, self.table, model, self.device)
+        self.pipeline = _pipeline(self.settings, self.kernels, self.table, model, self.device)
 
     def mark_carries(self, marks: Mapping[int, int] | None = None) -> None:
         """What the model's carries must be marked with, by partition; None: all with the model's hash.
@@ -60,9 +59,10 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
         fetch_rows=fetch_rows,
         max_users=settings.memory_max_users,
     )
+    picked = kernels.pick(settings.kernels)
     return Core(
         settings=settings,
-        kernels=kernels.pick(settings.kernels),
+        kernels=picked,
         device=device,
         bounds=TimeBounds(settings.event_time_max_ahead_ms, settings.event_time_max_behind_ms),
         table=table,
@@ -73,14 +73,14 @@ def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetc
             horizons=loaded.card.sizes.horizons,
         ),
         model=loaded,
-        pipeline=_pipeline(settings, table, loaded, device),
+        pipeline=_pipeline(settings, picked, table, loaded, device),
     )
 
 
-def _pipeline(settings: Settings, table: Table, model: LoadedModel, device: torch.device) -> Pipeline:
+def _pipeline(settings: Settings, picked: Kernels, table: Table, model: LoadedModel, device: torch.device) -> Pipeline:
     return Pipeline(
         table,
-        Scorer(model.model, device),
+        picked.scorer(model.model, device),
         model.card.statistics,
         model.card.normal_traffic,
         max_steps=settings.batch_max_steps,

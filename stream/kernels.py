@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
+import torch
+
 from stream import decode
 from stream.decode import TimeBounds
 from stream.encode import Encoder, Scored
 from stream.errors import SettingsError
 from stream.events import EventBatch, Frame, Reject
+from stream.model import BehaviourModel
 from stream.record_batches import PartitionScores
+from stream.scorer import AnyScorer, Scorer
 
 
 class Kernels(NamedTuple):
@@ -19,9 +23,10 @@ class Kernels(NamedTuple):
     decode_all: Callable[[Sequence[Frame], TimeBounds], list[tuple[EventBatch, list[Reject]]]]
     # (encoder, scored, now_ms, max_bytes of a batch); None: record by record, by whoever sends them
     score_batches: Callable[[Encoder, Scored, int, int], Iterable[PartitionScores]] | None
+    scorer: Callable[[BehaviourModel, torch.device], AnyScorer]
 
 
-REFERENCE = Kernels(decode.decode_all, None)
+REFERENCE = Kernels(decode.decode_all, None, Scorer)
 
 
 def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
@@ -29,9 +34,9 @@ def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
     if wanted == "reference":
         return REFERENCE
     try:
-        from stream.compiled import event_columns, score_batches
+        from stream.compiled import event_columns, lstm_scorer, score_batches
     except ImportError as error:
         if wanted == "compiled":
             raise SettingsError(f"kernels: expected Numba, found none ({error}); `auto` goes on without") from None
         return REFERENCE
-    return Kernels(event_columns.decode_all, score_batches.score_batches)
+    return Kernels(event_columns.decode_all, score_batches.score_batches, lstm_scorer.scorer)

@@ -36,7 +36,7 @@ from stream.features import (
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 # (part, part that it is conditioned on beside the carry)
-_GIVEN = (
+GIVEN = (
     (ACTION, GAP), (ITEM, ACTION), (CATEGORY, ACTION), (CATEGORY, ITEM), (RHYTHM, GAP), (PRICE, ACTION), (PRICE, ITEM),
 )  # fmt: skip
 
@@ -114,7 +114,7 @@ class BehaviourModel(nn.Module):
         self.intent_direct = nn.Linear(sizes.width, len(sizes.horizons), bias=False)
         self.next_event = nn.Linear(sizes.hidden, sum(sizes.part_classes))
         self.given = nn.ModuleList(
-            nn.Embedding(1 + sizes.part_classes[known], sizes.part_classes[part]) for part, known in _GIVEN
+            nn.Embedding(1 + sizes.part_classes[known], sizes.part_classes[part]) for part, known in GIVEN
         )
         self.fraud = nn.Linear(sizes.hidden + sizes.width, 1) if sizes.fraud else None
         for module in (self.intent_direct, *self.given):  # before anything is learned they say nothing
@@ -144,7 +144,7 @@ class BehaviourModel(nn.Module):
     def next_logits(self, before: Tensor, classes: Tensor) -> list[Tensor]:
         """[N, classes] of each part of the event to come, given what came in the parts that it depends on."""
         logits = list(self.next_event(before).split(self.sizes.part_classes, dim=1))
-        for (part, known), given in zip(_GIVEN, self.given, strict=True):
+        for (part, known), given in zip(GIVEN, self.given, strict=True):
             logits[part] = logits[part] + given(classes[:, known] - NOTHING)
         return logits
 

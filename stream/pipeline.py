@@ -14,7 +14,7 @@ from stream.deferred import share
 from stream.encode import Scored
 from stream.events import EventBatch
 from stream.features import RECENT, Past, Statistics
-from stream.scorer import Scorer
+from stream.scorer import AnyScorer
 from stream.sequences import Ints, Packing
 from stream.table import Table, raw_events
 
@@ -41,7 +41,7 @@ class Pipeline:
     def __init__(
         self,
         table: Table,
-        scorer: Scorer,
+        scorer: AnyScorer,
         statistics: Statistics,
         normal: NormalTraffic,
         *,

@@ -5,7 +5,7 @@ GPU and CPU agree within 1e-4 because TF32, which keeps 10 bits of each factor, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,16 @@ class Scores(NamedTuple):
     intent: Floats  # [N, K] in [0, 1]
     surprise: Floats  # [N, len(PARTS)] nats
     fraud: Floats | None  # [N] in [0, 1]; None: the model has no such head
+
+
+class AnyScorer(Protocol):
+    """What scores: a `Scorer`, or a compiled one."""
+
+    def score(self, seen: Seen, packing: Packing, carry: torch.Tensor) -> tuple[Scores, torch.Tensor]:
+        """Packed events and carry [U, P, L, H] -> scores and carry."""
+
+    def advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> torch.Tensor:
+        """Only the carry, for a rolling sequence that is run again."""
 
 
 class Scorer:

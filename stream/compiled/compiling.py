@@ -47,7 +47,16 @@ numba.config.CACHE_DIR = str(_folder())  # type: ignore[attr-defined]
 
 def compiled(function: _F) -> _F:
     """The function as machine code, made at its first call. It takes arrays and numbers, and only those."""
-    make: Any = partial(numba.njit, nogil=True, error_model="numpy")
+    return _made(function)
+
+
+def summing(function: _F) -> _F:
+    """The same, but that its own sums may be made in another order, always the same one: in whole vectors."""
+    return _made(function, fastmath={"reassoc"})
+
+
+def _made(function: _F, **options: Any) -> _F:
+    make: Any = partial(numba.njit, nogil=True, error_model="numpy", **options)
     try:
         made: _F = make(function, cache=True)
     except RuntimeError:  # no folder to keep it in: neither beside the source nor in the user's cache
