@@ -105,7 +105,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
 
     store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
-    checkpointer = Checkpointer(settings, store)
+    checkpointer = Checkpointer(settings, store, core.kernels)
     at_once = settings.guarantee == "at_least_once"
     outlets = AtOnce(settings) if at_once else InTransactions(checkpointer.producer)
     app.committer = loop = ScoringLoop(

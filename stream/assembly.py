@@ -85,6 +85,7 @@ def _pipeline(settings: Settings, picked: Kernels, table: Table, model: LoadedMo
         model.card.normal_traffic,
         max_steps=settings.batch_max_steps,
         expiry_ms=settings.user_expiry_ms,
+        trace=picked.trace,
     )
 
 

@@ -6,6 +6,7 @@ compares with that user's own past. The past is the last few raw events and a me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream import habits, sequences, structured
 from stream.events import ACTIONS
-from stream.habits import SCALES_S
+from stream.habits import SCALES_S, Habits
 from stream.rows import COUNT_BUCKETS, COUNT_SCALES, MEMORY, NOT_HELD_MS, RAW_EVENT, WHEREABOUTS
 from stream.sequences import Ints, Packing
 
@@ -142,31 +143,59 @@ class Seen:
     memory: NDArray[np.void]  # [U] moved on
 
 
-def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Statistics) -> Seen:
-    """N raw events (`rows.RAW_EVENT`) in packed order, each seen after all that its user did before.
+class Traced(NamedTuple):
+    """What N events in packed order are beside those that their users did before, one after the other."""
+
+    high_ms: Ints  # [N] the latest time of the user's events before; -1: none
+    first: Bools  # [N] the user did nothing before
+    gap_s: Doubles  # [N] since that time; 0 of a first event, or a late one
+    same_item: Bools  # [N, RECENT] whether the k-th event before has the same item, where there is one
+    same_category: Bools  # [N, RECENT]
+    longest_ms: Ints  # [N] of the last RHYTHM_GAPS gaps
+    shortest_ms: Ints  # [N]
+    rhythmic: Bools  # [N] so many gaps are known
+    habits: Habits
+
+
+# (raw, packing, past, ln(1 + price), counts to be filled) -> what they are beside the past
+Trace = Callable[[NDArray[np.void], Packing, Past, Doubles, Floats], Traced]
+
+
+def trace(raw: NDArray[np.void], packing: Packing, past: Past, log_price: Doubles, counts: Floats) -> Traced:
+    """N raw events in packed order, one after the other; `counts` as in `habits.follow`.
 
     Linear in N but for a loop over the T steps of the busiest user (0.1 ms each), which a batch has few of.
     """
-    time_ms = raw["time_ms"]
-    high_ms = sequences.running_max(time_ms, packing, past.last_time_ms)
+    high_ms = sequences.running_max(raw["time_ms"], packing, past.last_time_ms)
     number = past.events_seen[packing.user] + packing.rank
     first = number == 0
-    gap_s = np.where(first, 0, np.maximum(time_ms - high_ms, 0)) / 1000.0
-    log_price = np.log1p(raw["price"].astype(np.float64))
+    gap_s = np.where(first, 0, np.maximum(raw["time_ms"] - high_ms, 0)) / 1000.0
     trail = _Trail.of(raw, packing, past)
+    told = habits.follow(past.memory, raw, packing, gap_s=gap_s, log_price=log_price, counts=counts)
     same_item, same_category = trail.same("item"), trail.same("category")
-    rhythm = trail.rhythm(number)
+    return Traced(high_ms, first, gap_s, same_item, same_category, *trail.rhythm(number), told)
+
+
+def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Statistics, trace: Trace = trace) -> Seen:
+    """N raw events (`rows.RAW_EVENT`) in packed order, each seen after all that its user did before."""
+    log_price = np.log1p(raw["price"].astype(np.float64))
     real = np.empty((len(raw), len(REAL)), np.float32)
     counts = real[:, _COUNTS:]
-    told = habits.follow(past.memory, raw, packing, gap_s=gap_s, log_price=log_price, counts=counts)
+    traced = trace(raw, packing, past, log_price, counts)
+    told = traced.habits
+    of_longest, of_shortest = (
+        np.log(np.maximum(gap, 0) / 1000.0 + _BLINK_S) for gap in (traced.longest_ms, traced.shortest_ms)
+    )
+    rhythm = np.where(traced.rhythmic, of_longest - of_shortest, np.nan)
 
     priced = ~np.isnan(log_price)
     step_known = ~np.isnan(told.price_step)
     price = np.where(priced, (log_price - statistics.price_mean) / statistics.price_std, 0.0)
-    hour = (time_ms % _DAY_MS) * (2 * np.pi / _DAY_MS)
-    real[:, 0] = np.where(first, 0.0, (np.log1p(gap_s) - statistics.gap_mean) / statistics.gap_std)
+    hour = (raw["time_ms"] % _DAY_MS) * (2 * np.pi / _DAY_MS)
+    gap = (np.log1p(traced.gap_s) - statistics.gap_mean) / statistics.gap_std
+    real[:, 0] = np.where(traced.first, 0.0, gap)
     real[:, 1] = price
-    real[:, 2] = first
+    real[:, 2] = traced.first
     real[:, 3] = ~priced
     real[:, 4] = np.where(step_known, np.clip(told.price_step, -5.0, 5.0), 0.0)
     real[:, 5] = told.price_spread
@@ -174,28 +203,28 @@ def build(raw: NDArray[np.void], packing: Packing, past: Past, statistics: Stati
     real[:, 7] = np.sin(hour)
     real[:, 8] = np.cos(hour)
     real[:, 9:_SAME_ITEM] = told.new
-    real[:, _SAME_ITEM : _SAME_ITEM + RECENT] = same_item
-    real[:, _SAME_ITEM + RECENT : _COUNTS] = same_category
+    real[:, _SAME_ITEM : _SAME_ITEM + RECENT] = traced.same_item
+    real[:, _SAME_ITEM + RECENT : _COUNTS] = traced.same_category
     np.add(counts, 1, out=counts)
     np.log(counts, out=counts)  # log1p takes four times as long, and says no more that matters
 
     classes = np.empty((len(raw), len(PARTS)), np.int64)
     classes[:, ACTION] = raw["action"]
-    classes[:, ITEM] = _which(same_item, raw["item"])
-    classes[:, CATEGORY] = _which(same_category, raw["category"])
-    classes[:, GAP] = np.where(first, NOTHING, np.searchsorted(GAP_EDGES_S, gap_s, side="right"))
+    classes[:, ITEM] = _which(traced.same_item, raw["item"])
+    classes[:, CATEGORY] = _which(traced.same_category, raw["category"])
+    classes[:, GAP] = np.where(traced.first, NOTHING, np.searchsorted(GAP_EDGES_S, traced.gap_s, side="right"))
     classes[:, RHYTHM] = np.where(np.isnan(rhythm), NOTHING, np.searchsorted(RHYTHM_EDGES, rhythm, side="right"))
     of_own = 1 + np.searchsorted(PRICE_EDGES, told.price_step, side="right")
     of_all = 2 + len(PRICE_EDGES) + np.searchsorted(FIRST_PRICE_EDGES, price, side="right")
     classes[:, PRICE] = np.where(step_known, of_own, np.where(priced, of_all, 0))
-    classes[:, CONTEXT] = np.where(first, NOTHING, told.new @ (1 << np.arange(len(WHEREABOUTS))))
+    classes[:, CONTEXT] = np.where(traced.first, NOTHING, told.new @ (1 << np.arange(len(WHEREABOUTS))))
     features = Features(
         raw["action"].astype(np.int64),
         (raw["item"] % ITEM_BUCKETS).astype(np.int64),
         np.where(raw["category"] == 0, 0, 1 + raw["category"] % (CATEGORY_BUCKETS - 1)).astype(np.int64),
         real,
     )
-    return Seen(features, classes, high_ms, told.memory)
+    return Seen(features, classes, traced.high_ms, told.memory)
 
 
 def after(raw: NDArray[np.void], packing: Packing, past: Past, seen: Seen) -> Past:
@@ -237,11 +266,10 @@ class _Trail:
         hashes = self.events[name].copy()[self.near]  # copied: side by side they are found sooner
         return np.asarray((hashes[:, 1:] == hashes[:, :1]) & (hashes[:, :1] != 0))
 
-    def rhythm(self, number: Ints) -> Doubles:
-        """[N] ln of the longest over the shortest of the last RHYTHM_GAPS gaps; NaN where there are fewer."""
+    def rhythm(self, number: Ints) -> tuple[Ints, Ints, Bools]:
+        """[N] (longest, shortest, whether there are so many) of the last RHYTHM_GAPS gaps, in milliseconds."""
         time_ms = self.events["time_ms"].copy()[self.near[:, : RHYTHM_GAPS + 1]]
         gap_ms = time_ms[:, :-1] - time_ms[:, 1:]
         shortest, longest = gap_ms.min(axis=1), gap_ms.max(axis=1)
-        all_there = (number >= RHYTHM_GAPS) & (shortest >= 0) & (time_ms != NOT_HELD_MS).all(axis=1)
-        of_longest, of_shortest = (np.log(np.maximum(gap, 0) / 1000.0 + _BLINK_S) for gap in (longest, shortest))
-        return np.where(all_there, of_longest - of_shortest, np.nan)
+        known = (number >= RHYTHM_GAPS) & (shortest >= 0) & (time_ms != NOT_HELD_MS).all(axis=1)
+        return longest, shortest, np.asarray(known)

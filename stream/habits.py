@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 # sessions, days and weeks of shopping have in common.
 SCALES_S = np.array([60.0, 900.0, 14_400.0, 259_200.0])
 assert len(SCALES_S) == COUNT_SCALES
-_PRICES_KEPT = 32  # a user's usual price is that of about so many
+PRICES_KEPT = 32  # a user's usual price is that of about so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _price(memory: NDArray[np.void], log_price: Doubles, step: Doubles, spread: 
     away = np.where(priced, log_price - mean, 0.0)
     step[:] = np.where(priced & (prices > 0), away, np.nan)
     spread[:] = np.sqrt(variance)
-    weight = np.where(priced, 1.0 / np.minimum(prices + 1, _PRICES_KEPT), 0.0)
+    weight = np.where(priced, 1.0 / np.minimum(prices + 1, PRICES_KEPT), 0.0)
     variance[:] = (1 - weight) * (variance + np.where(prices > 0, weight * away * away, 0.0))
     mean += weight * away
     prices += priced

@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from stream import decode
+from stream import decode, features
 from stream.decode import TimeBounds
 from stream.encode import Encoder, Scored
 from stream.errors import SettingsError
 from stream.events import EventBatch, Frame, Reject
+from stream.features import Trace
 from stream.model import BehaviourModel
-from stream.record_batches import PartitionScores
+from stream.record_batches import PartitionScores, RecordRun
 from stream.scorer import AnyScorer, Scorer
 
 
@@ -23,10 +24,13 @@ class Kernels(NamedTuple):
     decode_all: Callable[[Sequence[Frame], TimeBounds], list[tuple[EventBatch, list[Reject]]]]
     # (encoder, scored, now_ms, max_bytes of a batch); None: record by record, by whoever sends them
     score_batches: Callable[[Encoder, Scored, int, int], Iterable[PartitionScores]] | None
+    # (records, max_bytes of a batch); None: likewise
+    batches: Callable[[Sequence[tuple[bytes, bytes | None]], int], Sequence[RecordRun]] | None
+    trace: Trace
     scorer: Callable[[BehaviourModel, torch.device], AnyScorer]
 
 
-REFERENCE = Kernels(decode.decode_all, None, Scorer)
+REFERENCE = Kernels(decode.decode_all, None, None, features.trace, Scorer)
 
 
 def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
@@ -34,9 +38,15 @@ def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
     if wanted == "reference":
         return REFERENCE
     try:
-        from stream.compiled import event_columns, lstm_scorer, score_batches
+        from stream.compiled import event_columns, key_value_batches, lstm_scorer, score_batches, tracing
     except ImportError as error:
         if wanted == "compiled":
             raise SettingsError(f"kernels: expected Numba, found none ({error}); `auto` goes on without") from None
         return REFERENCE
-    return Kernels(event_columns.decode_all, score_batches.score_batches, lstm_scorer.scorer)
+    return Kernels(
+        event_columns.decode_all,
+        score_batches.score_batches,
+        key_value_batches.batches,
+        tracing.trace,
+        lstm_scorer.scorer,
+    )

@@ -13,7 +13,7 @@ from stream.anomaly import NormalTraffic
 from stream.deferred import share
 from stream.encode import Scored
 from stream.events import EventBatch
-from stream.features import RECENT, Past, Statistics
+from stream.features import RECENT, Past, Statistics, Trace
 from stream.scorer import AnyScorer
 from stream.sequences import Ints, Packing
 from stream.table import Table, raw_events
@@ -47,10 +47,11 @@ class Pipeline:
         *,
         max_steps: int,
         expiry_ms: int | None = None,
+        trace: Trace = features.trace,
     ) -> None:
         """`max_steps` events of a user in a batch at most; after a silence of `expiry_ms` they begin anew."""
         self._table, self._scorer, self._statistics, self._normal = table, scorer, statistics, normal
-        self._max_steps, self._expiry_ms = max_steps, expiry_ms
+        self._max_steps, self._expiry_ms, self._trace = max_steps, expiry_ms, trace
 
     def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Score `events` in their order. `lap` is told of each stage as it ends."""
@@ -73,7 +74,7 @@ class Pipeline:
 
         raw = structured.take(raw_events(events), packing.arrival)
         past = self._past(packing.users)
-        seen = features.build(raw, packing, past, self._statistics)
+        seen = features.build(raw, packing, past, self._statistics, self._trace)
         late = raw["time_ms"] < seen.high_ms
         lap("features")
 
@@ -130,7 +131,7 @@ class Pipeline:
         owner, raw = table.sequences(slots)
         packing = sequences.pack(owner)
         raw = structured.take(raw, packing.arrival)
-        seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics)
+        seen = features.build(raw, packing, Past.none(len(packing.users)), self._statistics, self._trace)
         blank = torch.zeros_like(table.gather(packing.users))
         table.scatter(packing.users, self._scorer.advance(seen.features, packing, blank))
         memory = table.memory(packing.users)

@@ -73,7 +73,7 @@ def score_batches(encoder: Encoder, scored: Scored, now_ms: int, max_bytes: int)
         )
         if batches[INTENT] < 0:
             raise ValueError("expected figures of at most 15 digits, got a larger one")
-        intents, anomalies = (_runs(out[kind], ends[kind, : batches[kind]]) for kind in (INTENT, ANOMALY))
+        intents, anomalies = (runs(out[kind], ends[kind, : batches[kind]]) for kind in (INTENT, ANOMALY))
         yield PartitionScores(partition, intents, anomalies)
 
 
@@ -90,7 +90,7 @@ def _joined(pieces: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     return np.frombuffer(b"".join(pieces), np.uint8), at
 
 
-def _runs(out: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[RecordRun]:
+def runs(out: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[RecordRun]:
     runs, begin = [], 0
     for end, count in ends.tolist():
         data = bytearray(HEADER_BYTES + end - begin)
@@ -184,13 +184,13 @@ def _fill(
                 piece += 2
             end = copy(value, end, pieces, piece_at[piece], piece_at[piece + 1])
 
-            size = _record_size(counts[kind], id_at - key_at, end)
+            size = record_size(counts[kind], id_at - key_at, end)
             size += varints.size(size)
             if counts[kind] and HEADER_BYTES + at[kind] - begins[kind] + size > max_bytes:
                 ends[kind, batches[kind], 0], ends[kind, batches[kind], 1] = at[kind], counts[kind]
                 batches[kind] += 1
                 begins[kind], counts[kind] = at[kind], 0
-            at[kind] = _record(out[kind], at[kind], counts[kind], ids, key_at, id_at, value, end)
+            at[kind] = record(out[kind], at[kind], counts[kind], ids, key_at, id_at - key_at, value, 0, end)
             counts[kind] += 1
     for kind in (INTENT, ANOMALY):
         if counts[kind]:
@@ -200,17 +200,21 @@ def _fill(
 
 
 @compiled
-def _record_size(number: int, key_size: int, value_size: int) -> int:
-    """Of a record without its own length: attributes, time, number in the batch, key, value, no headers."""
-    return 3 + varints.size(number) + varints.size(key_size) + key_size + varints.size(value_size) + value_size
+def record_size(number: int, key_size: int, value_size: int) -> int:
+    """Of a record without its own length: attributes, time, number in the batch, key, value (-1: null), no headers."""
+    around = 3 + varints.size(number) + varints.size(key_size) + varints.size(value_size)
+    return around + key_size + max(value_size, 0)
 
 
 @compiled
-def _record(out: Any, at: int, number: int, ids: Any, key_at: int, key_end: int, value: Any, value_size: int) -> int:
-    at = varints.write(out, at, _record_size(number, key_end - key_at, value_size))
+def record(
+    out: Any, at: int, number: int, keys: Any, key_at: int, key_size: int, values: Any, value_at: int, value_size: int
+) -> int:
+    """-> where it ended."""
+    at = varints.write(out, at, record_size(number, key_size, value_size))
     out[at], out[at + 1] = 0, 0  # no attributes; as late as the batch's first record
     at = varints.write(out, at + 2, number)
-    at = copy(out, varints.write(out, at, key_end - key_at), ids, key_at, key_end)
-    at = copy(out, varints.write(out, at, value_size), value, 0, value_size)
+    at = copy(out, varints.write(out, at, key_size), keys, key_at, key_at + key_size)
+    at = copy(out, varints.write(out, at, value_size), values, value_at, value_at + max(value_size, 0))
     out[at] = 0
     return at + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from aiokafka.record.util import calc_crc32c
+import google_crc32c
 
 from stream.record_batches import CHECKED_FROM, RecordRun, write_checksum, write_header
 
@@ -61,7 +61,7 @@ class Batches:
 class PreparedBatch:
     """A batch whose records are written already, as aiokafka's accumulator and sender ask for one."""
 
-    def __init__(self, run: RecordRun, timestamp_ms: int, transactional: bool) -> None:
+    def __init__(self, run: RecordRun, timestamp_ms: int, *, transactional: bool) -> None:
         self._run, self._timestamp_ms, self._transactional = run, timestamp_ms, transactional
         self._producer = (-1, -1, 0)
         self._built = False
@@ -73,7 +73,7 @@ class PreparedBatch:
         data = self._run.data
         if not self._built:
             write_header(self._run, self._timestamp_ms, transactional=self._transactional, producer=self._producer)
-            write_checksum(data, calc_crc32c(memoryview(data)[CHECKED_FROM:]))
+            write_checksum(data, google_crc32c.value(bytes(memoryview(data)[CHECKED_FROM:])))
             self._built = True
         return data
 

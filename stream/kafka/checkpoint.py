@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from rocksdict import WriteBatch
 
-from stream.kafka.batches import Batches
+from stream.kafka.batches import BATCH_BYTES, Batches, PreparedBatch
 from stream.kafka.fenced_producer import FencedProducer
 from stream.kafka.store import ROWS_AT_ONCE, RowStore
+from stream.kernels import REFERENCE, Kernels
 from stream.settings import Settings
 
 Row = tuple[bytes, bytes | None]  # None: deleted
@@ -34,8 +35,8 @@ class PreparedRows(NamedTuple):
 class Checkpointer:
     """One transactional producer per owned partition."""
 
-    def __init__(self, settings: Settings, store: RowStore) -> None:
-        self._settings, self._store = settings, store
+    def __init__(self, settings: Settings, store: RowStore, kernels: Kernels = REFERENCE) -> None:
+        self._settings, self._store, self._write = settings, store, kernels.batches
         self._producers: dict[int, FencedProducer] = {}
 
     async def own(self, partitions: Iterable[int]) -> None:
@@ -49,23 +50,29 @@ class Checkpointer:
         """Of an owned partition."""
         return self._producers[partition]
 
-    def prepare(self, partition: int, rows: Iterable[Row], now_ms: int) -> PreparedRows:
+    def prepare(self, partition: int, rows: Sequence[Row], now_ms: int) -> PreparedRows:
         """Rows of one partition (None: delete), at least one, as both changelog and local copy take them: 1.5 us each.
 
         Called on the scoring thread: in another one it would slow the scoring down four times as long as it takes here,
         since every torch call gives the interpreter away, and has to wait for it after.
         """
-        batches = Batches(self._producers[partition], now_ms)
         local = []
         for n, (key, row) in enumerate(rows):
             if n % ROWS_AT_ONCE == 0:
                 local.append(write := self._store.new_write())
-            batches.append(key, row)
             if row is None:
                 write.delete(key)
             else:
                 write.put(key, row)
-        return PreparedRows(batches.close(), local)
+        return PreparedRows(self._batches(partition, rows, now_ms), local)
+
+    def _batches(self, partition: int, rows: Sequence[Row], now_ms: int) -> Sequence[Any]:
+        if self._write is not None:
+            return [PreparedBatch(run, now_ms, transactional=True) for run in self._write(rows, BATCH_BYTES)]
+        batches = Batches(self._producers[partition], now_ms)
+        for key, row in rows:
+            batches.append(key, row)
+        return batches.close()
 
     async def commit(
         self,

@@ -76,20 +76,16 @@ class Publisher:
         if self._score_batches is None:
             return None
         topics = self._settings.purchase_intent_topic, self._settings.anomaly_scores_topic
+        prepared = []
         try:
-            return [
-                Batch(
-                    source,
-                    topic,
-                    source,
-                    PreparedBatch(run, now_ms, self._outlets.of(source).transactional),
-                )
-                for source, *of_it in self._score_batches(self._encoder, scored, now_ms, BATCH_BYTES)
-                for topic, runs in zip(topics, of_it, strict=True)
-                for run in runs
-            ]
+            for source, *of_it in self._score_batches(self._encoder, scored, now_ms, BATCH_BYTES):
+                transactional = self._outlets.of(source).transactional
+                for topic, runs in zip(topics, of_it, strict=True):
+                    batches = (PreparedBatch(run, now_ms, transactional=transactional) for run in runs)
+                    prepared += [Batch(source, topic, source, batch) for batch in batches]
         except ValueError:  # a figure that is not written so: no model's, but one may be broken
             return None
+        return prepared
 
     async def send(self, batches: Iterable[Batch]) -> None:
         """Hand batches to their outlets, those of one source in order; waits for room, and for commits under way."""
