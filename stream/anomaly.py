@@ -16,7 +16,7 @@ Below the tail a distribution is what was measured on normal traffic; above it, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,13 +42,13 @@ _SHAPE_LEAST = 0.2
 SHARP = (ACTION, PRICE, CONTEXT)
 STRAIN_WEIGHTS = np.zeros(len(PARTS))
 STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
-_KEPT = 0.98  # of the strain, with every event
+KEPT = 0.98  # of the strain, with every event
 # Times the mean, above which nats strain: so that normal traffic, on the whole, relaxes. At 0.5 % false alarms a
 # shopper-day 74 % of simulated fraudsters are found with it, 70 % without.
 USUAL = 1.1
-_PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
+PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
 EVEN = 4.0  # nats of a rhythm, below which it strains nothing
-_EVEN_WEIGHT = 0.5
+EVEN_WEIGHT = 0.5
 # -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud. Of simulated
 # fraudsters 70 % are found with 10, 67 % with 5; an impossible purchase is among the rarest 0.7 % of events, or 0.35 %.
 _SINGLE_LESS = math.log(7)
@@ -117,6 +117,10 @@ class Strained(NamedTuple):
     memory: NDArray[np.void]  # [U] of MEMORY
 
 
+# As `strained`
+StrainedBy = Callable[[NDArray[np.float32], Packing, NDArray[np.void], NormalTraffic], Strained]
+
+
 def strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], normal: NormalTraffic) -> Strained:
     """N events' nats [N, len(PARTS)] in packed order, after what the memory of U users [U] holds."""
     return _strained(nats, packing, memory, np.asarray(normal.part_means))
@@ -171,12 +175,12 @@ def _rarer(sharp: Doubles, strain: Doubles) -> Doubles:
 
 def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
     beyond = (STRAIN_WEIGHTS * (nats - USUAL * means)).sum(axis=1)
-    beyond = (beyond + _EVEN_WEIGHT * np.maximum(nats[:, RHYTHM] - EVEN, 0.0)).astype(np.float32)
+    beyond = (beyond + EVEN_WEIGHT * np.maximum(nats[:, RHYTHM] - EVEN, 0.0)).astype(np.float32)
     after, strain = memory.copy(), np.empty(len(nats))
     for step in packing.steps():
         moved = after[: step.stop - step.start]
         total, weight = moved["strain"], moved["strain_weight"]
-        total[:] = np.float32(_KEPT) * total + beyond[step]
-        weight[:] = np.float32(_KEPT**2) * weight + np.float32(1.0)
-        strain[step] = total / np.sqrt(weight + _PRIOR)
+        total[:] = np.float32(KEPT) * total + beyond[step]
+        weight[:] = np.float32(KEPT**2) * weight + np.float32(1.0)
+        strain[step] = total / np.sqrt(weight + PRIOR)
     return Strained(strain, after)
