@@ -31,6 +31,7 @@ from stream.settings import Settings
 _OPSET = 18
 _IR_VERSION = 9  # what Java's and Python's ONNX Runtime have long been able to read
 _ABSENT = -1e30  # the logit of a class that a part does not have: its exp is 0
+_KNOWN = (GAP, ACTION, ITEM)  # parts that others are conditioned on
 
 Floats = NDArray[np.float32]
 
@@ -86,30 +87,34 @@ def _graph(sizes: Sizes, tensors: dict[str, Floats]) -> bytes:
     from onnx import TensorProto, checker, helper, numpy_helper
 
     hidden, parts, widest = sizes.hidden, len(PARTS), max(sizes.part_classes)
+    given = [_given(tensors, sizes, known) for known in _KNOWN]
     constants = {
         "action_table": tensors["action.weight"],
         "gates_weight": _by_gate(
             np.concatenate([tensors["recurrent.weight_ih_l0"], tensors["recurrent.weight_hh_l0"]], axis=1), hidden
         ).T,
         "gates_bias": _by_gate(tensors["recurrent.bias_ih_l0"] + tensors["recurrent.bias_hh_l0"], hidden),
+        "gates_lengths": np.array([3 * hidden, hidden], np.int64),
         "intent_weight": np.concatenate([tensors["intent.weight"], tensors["intent_direct.weight"]], axis=1).T,
         "intent_bias": tensors["intent.bias"],
         "next_weight": _padded(tensors["next_event.weight"].T, sizes, 0.0),
         "next_bias": _padded(tensors["next_event.bias"][None], sizes, _ABSENT)[0],
-        **{f"given_{PARTS[known]}": _given(tensors, sizes, known) for known in (ACTION, ITEM, GAP)},
+        "given": np.concatenate(given),
+        "given_by": np.array(_KNOWN, np.int64),
+        # NOTHING, which is -1, has a table's first row
+        "given_rows": np.cumsum([-NOTHING, *(len(table) for table in given[:-1])]),
         "by_part": np.array([-1, parts, widest], np.int64),
-        "last": np.array([2], np.int64),
-        "one": np.array(-NOTHING, np.int64),
+        "second": np.array([1], np.int64),
+        "third": np.array([2], np.int64),
         "zero": np.array(0, np.int64),
         "nothing": np.array(0, np.float32),
-        **{f"which_{PARTS[known]}": np.array(known, np.int64) for known in (ACTION, ITEM, GAP)},
     }
     node = helper.make_node
     nodes = [
         node("Gather", ["action_table", "action"], ["action_numbers"]),
         node("Concat", ["action_numbers", "real", "h"], ["x_h"], axis=1),
         node("Gemm", ["x_h", "gates_weight", "gates_bias"], ["gates"]),
-        node("Split", ["gates"], ["open", "candidate"], axis=1, name="gates_split"),
+        node("Split", ["gates", "gates_lengths"], ["open", "candidate"], axis=1),
         node("Sigmoid", ["open"], ["opened"]),
         node("Split", ["opened"], ["in_gate", "forget_gate", "out_gate"], axis=1, num_outputs=3),
         node("Tanh", ["candidate"], ["new"]),
@@ -123,28 +128,20 @@ def _graph(sizes: Sizes, tensors: dict[str, Floats]) -> bytes:
         node("Sigmoid", ["intent_logits"], ["intent"]),
         # What was expected, from the output before the event
         node("Gemm", ["h", "next_weight", "next_bias"], ["expected"]),
-        node("Add", ["classes", "one"], ["known"]),
-        *(
-            made
-            for before, part in (("expected", GAP), ("with_gap", ACTION), ("with_action", ITEM))
-            for made in (
-                node("Gather", ["known", f"which_{PARTS[part]}"], [f"known_{PARTS[part]}"], axis=1),
-                node("Gather", [f"given_{PARTS[part]}", f"known_{PARTS[part]}"], [f"by_{PARTS[part]}"]),
-                node("Add", [before, f"by_{PARTS[part]}"], [f"with_{PARTS[part]}"]),
-            )
-        ),
-        node("Reshape", ["with_item", "by_part"], ["logits"]),
+        node("Gather", ["classes", "given_by"], ["known"], axis=1),
+        node("Add", ["known", "given_rows"], ["known_rows"]),
+        node("Gather", ["given", "known_rows"], ["said"]),
+        node("ReduceSum", ["said", "second"], ["said_together"], keepdims=0),
+        node("Add", ["expected", "said_together"], ["expected_now"]),
+        node("Reshape", ["expected_now", "by_part"], ["logits"]),
         node("LogSoftmax", ["logits"], ["log_shares"], axis=2),
-        node("Max", ["classes", "zero"], ["came"]),
-        node("Unsqueeze", ["came", "last"], ["came_at"]),
-        node("GatherElements", ["log_shares", "came_at"], ["log_share_at"], axis=2),
-        node("Squeeze", ["log_share_at", "last"], ["log_share"]),
+        node("Unsqueeze", ["classes", "third"], ["came"]),
+        node("GatherElements", ["log_shares", "came"], ["log_share_at"], axis=2),  # of NOTHING that of the last class
+        node("Squeeze", ["log_share_at", "third"], ["log_share"]),
         node("Abs", ["log_share"], ["all_nats"]),
         node("Less", ["classes", "zero"], ["is_nothing"]),
         node("Where", ["is_nothing", "nothing", "all_nats"], ["nats"]),
     ]
-    constants["gates_lengths"] = np.array([3 * hidden, hidden], np.int64)
-    next(n for n in nodes if n.name == "gates_split").input.append("gates_lengths")
 
     def value(name: str, kind: int, *shape: int | str) -> Any:
         return helper.make_tensor_value_info(name, kind, shape)
