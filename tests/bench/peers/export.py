@@ -46,7 +46,7 @@ def main(folder: Path, model: str) -> None:
 
 def export(loaded: LoadedModel, folder: Path) -> None:
     """Write the three files; a model that the graph cannot say is refused."""
-    sizes, settings = loaded.card.sizes, Settings()
+    sizes = loaded.card.sizes
     if sizes.cell != "lstm" or sizes.layers != 1 or sizes.item_numbers or sizes.category_numbers or sizes.fraud:
         raise ValueError(f"expected one LSTM layer without embeddings of items and no head for fraud, got {sizes}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,14 @@ def export(loaded: LoadedModel, folder: Path) -> None:
         for name, tensor in tensors.items():
             places[name] = {"shape": list(tensor.shape), "offset": offset}
             offset += file.write(tensor.astype("<f4").tobytes())
-    told = {
+    (folder / "model.json").write_text(json.dumps({**described(loaded), "tensors": places}, indent=1))
+    (folder / "step.onnx").write_bytes(_graph(sizes, tensors))
+
+
+def described(loaded: LoadedModel) -> dict[str, Any]:
+    """`model.json`, but for where the tensors lie."""
+    sizes, settings = loaded.card.sizes, Settings()
+    return {
         "hidden": sizes.hidden,
         "layers": sizes.layers,
         "width": sizes.width,
@@ -72,10 +79,7 @@ def export(loaded: LoadedModel, folder: Path) -> None:
             "max_behind_ms": settings.event_time_max_behind_ms,
         },
         "sequence": settings.sequence_events,
-        "tensors": places,
     }
-    (folder / "model.json").write_text(json.dumps(told, indent=1))
-    (folder / "step.onnx").write_bytes(_graph(sizes, tensors))
 
 
 def weights_of(loaded: LoadedModel) -> dict[str, Floats]:
