@@ -110,7 +110,7 @@ def test_taken_together_every_record_is_the_pipelines(
     states: dict[bytes, bytes] = {}
     made: dict[str, Done] = {}
     for at in range(0, len(records), 100):
-        for done in apply_all(job, records[at : at + 100], states.get, states.__setitem__):
+        for _, done in apply_all(job, records[at : at + 100], states.get, states.__setitem__):
             made[_read(done.intent)["id"]] = done
 
     _same([made[intent["id"]] for intent, _ in wanted], wanted)

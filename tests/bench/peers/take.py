@@ -13,12 +13,14 @@ def apply_all(
     records: Sequence[Record],
     state_of: Callable[[bytes], bytes | None],
     keep: Callable[[bytes, bytes], None],
-) -> list[Done]:
-    """What becomes of a batch's events, in their order where each has a user of its own.
+) -> list[tuple[bytes, Done]]:
+    """(user, what becomes of the event) of a batch's events, each user's in their order.
 
-    A user's second event waits for the first one's carry: it goes with the others of its kind in a step of their own.
+    A user's state is asked for once and kept once. Their second event waits for the first one's carry: it goes with the
+    others of its kind in a step of their own.
     """
-    done: list[Done] = []
+    done: list[tuple[bytes, Done]] = []
+    states: dict[bytes, bytes] = {}
     left: Sequence[Record] = records
     while left:
         users: set[bytes] = set()
@@ -31,13 +33,15 @@ def apply_all(
                 later.append(record)
                 continue
             users.add(key)
-            event = job.begin(len(begun), state_of(key), record)
+            event = job.begin(len(begun), states[key] if key in states else state_of(key), record)
             if event is not None:
                 begun.append(event)
                 keys.append(key)
         together = job.apply_begun(begun) if begun else []
         for key, event_done in zip(keys, together, strict=True):
-            keep(key, event_done.state)
-        done += together
+            states[key] = event_done.state
+        done += zip(keys, together, strict=True)
         left = later
+    for key, state in states.items():
+        keep(key, state)
     return done
