@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from stream.anomaly import EVEN, STRAIN_WEIGHTS, USUAL
-from stream.events import ACTIONS
 from stream.features import (
     ACTION,
     CONTEXT,
@@ -113,15 +112,17 @@ class Job:
 
     def _layout(self, exported: Exported) -> None:
         r = exported.sequence
-        header = struct.Struct("<BBHHHQqq3q3I")
-        memory = struct.Struct(f"<3f{3 * KNOWN_PLACES}H")
-        self._head = struct.Struct(header.format + memory.format[1:])
-        lengths = (8, 8, 4, 4, 4, 2, 2, 2, 1)  # bytes of each column of an event
-        starts = [self._head.size]
-        for length in lengths:
+        head = f"<BBHHHQqq3q3I3f{3 * KNOWN_PLACES}H"
+        self._head = struct.Struct(head)
+        # An event's columns, in each all but the last entry, before which a new event's goes, and the whole with it
+        starts, moved = [self._head.size], head
+        self._kept = []
+        for kind in "QqIIfHHHB":
+            length = struct.calcsize(kind)
+            self._kept.append(slice(starts[-1], starts[-1] + length * (r - 1)))
             starts.append(starts[-1] + length * r)
-        # Of each column all but its last entry, before which the new event's goes
-        self._kept = [slice(start, start + length * (r - 1)) for start, length in zip(starts, lengths, strict=False)]
+            moved += f"{kind}{length * (r - 1)}s"
+        self._moved = struct.Struct(f"{moved}{_COUNTS_BYTES}s")
         self._counts = slice(starts[-1], starts[-1] + _COUNTS_BYTES)
         strain = self._counts.stop
         self._strain = struct.Struct("<2f")
@@ -230,14 +231,11 @@ class Job:
 
         offsets[record.source] = record.offset
         k = self._kept
-        moved = b"".join((
-            self._head.pack(
-                *self._fixed, seen + 1, max(time_ms, high_ms), *offsets, *head[11:14], *priced.memory, *known
-            ),
-            _U8.pack(event_hash), state[k[0]], _I8.pack(time_ms), state[k[1]], _U4.pack(item), state[k[2]],
-            _U4.pack(category), state[k[3]], _F4.pack(price), state[k[4]], _U2.pack(where[0]), state[k[5]],
-            _U2.pack(where[1]), state[k[6]], _U2.pack(where[2]), state[k[7]], _U1[action], state[k[8]], counts,
-        ))  # fmt: skip
+        moved = self._moved.pack(
+            *self._fixed, seen + 1, max(time_ms, high_ms), *offsets, *head[11:14], *priced.memory, *known,
+            event_hash, state[k[0]], time_ms, state[k[1]], item, state[k[2]], category, state[k[3]], price, state[k[4]],
+            where[0], state[k[5]], where[1], state[k[6]], where[2], state[k[7]], action, state[k[8]], counts,
+        )  # fmt: skip
         said = self._said_as % (
             self._topics[record.source], record.partition, record.offset, quoted(event_id), quoted(user_id), time_ms,
             time.time_ns() // 1_000_000, seen + 1,
@@ -261,10 +259,10 @@ class Job:
             of_class, step = 2 + len(_PRICES) + bisect_right(_FIRST_PRICES, norm), 0.0
         return _Priced(norm, step, spread, of_class, (prices + 1, mean + weight * away, (1 - weight) * variance))
 
-    def _count(self, place: int, state: bytes, action: int, gap_s: float) -> memoryview:
+    def _count(self, place: int, state: bytes, action: int, gap_s: float) -> bytes:
         """The user's counts fade and count the action; their logarithms go to a place of the features."""
-        before, bytes_of_it = self._before, self._before_bytes
-        bytes_of_it[:] = state[self._counts]
+        before = self._before
+        self._before_bytes[:] = state[self._counts]
         fades = exp(gap_s / _MINUTE), exp(gap_s / _QUARTER), exp(gap_s / _HALF_DAY), exp(gap_s / _DAYS)
         _F4X4.pack_into(self._fade_bytes, 0, *fades)
         np.multiply(before, self._fade, before)
@@ -272,7 +270,7 @@ class Job:
         counts = self._counts_at[place]
         np.add(before, self._one, counts)
         np.log(counts, counts)
-        return bytes_of_it
+        return before.tobytes()
 
     def _end(self, begun: Begun, intent: Sequence[float], nats: Sequence[float], carry: bytes) -> Done:
         said, state, total, weight = begun
@@ -291,8 +289,6 @@ class Job:
 
 
 _F4, _F4X4 = struct.Struct("<f"), struct.Struct("<4f")
-_U8, _I8, _U4, _U2 = struct.Struct("<Q"), struct.Struct("<q"), struct.Struct("<I"), struct.Struct("<H")
-_U1 = [bytes([code]) for code in range(len(ACTIONS))]
 _NONE_ALIKE = [False] * RECENT
 
 
