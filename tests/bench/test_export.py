@@ -1,9 +1,10 @@
-"""The exported graph says what the model says."""
+"""What is exported says what the model says."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from stream.features import CONTEXT, GAP, NOTHING, PART_CLASSES, REAL, RHYTHM
 from stream.model_file import LoadedModel
 from tests.bench.peers import environment
 from tests.bench.peers.export import export, weights_of
-from tests.bench.peers.exported import Arrays, Exported, OnnxStep
+from tests.bench.peers.exported import Arrays, Exported, OnnxStep, Step
 from tests.models import model_in
 
 _USERS = 64
@@ -31,20 +32,21 @@ def _onnx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_onnx")
 @pytest.mark.parametrize("name", ["shipped", "untaught"])
-def test_a_step_of_the_graph_is_a_step_of_the_model(name: str, tmp_path: Path) -> None:
+def test_a_step_of_the_exported_is_a_step_of_the_model(name: str, tmp_path: Path) -> None:
     loaded = model_file.load("shoppers-h64") if name == "shipped" else model_in(tmp_path, hidden=12)
     export(loaded, tmp_path / "exported")
     exported = Exported.read(tmp_path / "exported")
     arrays = _anything(exported)
 
-    step = OnnxStep(tmp_path / "exported", arrays)
     expected = _by_the_model(loaded, arrays)
 
-    for made, wanted in zip(step.many(_USERS), expected, strict=True):
-        np.testing.assert_allclose(made, wanted, atol=1e-5)
-    step.one()
-    for made, wanted in zip((arrays.intent, arrays.nats, arrays.h_out, arrays.c_out), expected, strict=True):
-        np.testing.assert_allclose(made, wanted[:1], atol=1e-5)
+    for step in _steps(tmp_path / "exported", arrays):
+        for made, wanted in zip(step.many(_USERS), expected, strict=True):
+            np.testing.assert_allclose(made, wanted, atol=1e-5)
+        step.one()
+        for made, wanted in zip((arrays.intent, arrays.nats, arrays.h_out, arrays.c_out), expected, strict=True):
+            np.testing.assert_allclose(made, wanted[:1], atol=1e-5)
+            made[:] = np.nan
 
 
 @pytest.mark.usefixtures("_onnx")
@@ -61,6 +63,13 @@ def test_each_tensor_lies_where_the_file_of_the_model_says(tmp_path: Path) -> No
         np.testing.assert_array_equal(
             weights[start : start + tensors[name].size].reshape(place["shape"]), tensors[name]
         )
+
+
+def _steps(folder: Path, arrays: Arrays) -> Iterator[Step]:
+    from tests.bench.peers.compiled import CompiledStep
+
+    yield OnnxStep(folder, arrays)
+    yield CompiledStep(folder, arrays)
 
 
 def _anything(exported: Exported) -> Arrays:

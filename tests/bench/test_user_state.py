@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from tests.bench.peers.take import apply_all
 from tests.bench.peers.user_state import Done, Job
 
 _SETTINGS = Settings()
-_EVENTS, _START_MS = 4_000, 1_790_000_000_000
+_EVENTS, _START_MS = 2_000, 1_790_000_000_000
 
 
 class _ModelStep:
@@ -49,6 +49,15 @@ class _ModelStep:
         out, carry = self._model.advance(x, torch.tensor([n]), torch.stack([h, c], dim=1)[:, :, None])
         intent, nats = torch.sigmoid(self._model.heads(out, x).intent), self._model.surprise(h, classes)
         return intent.numpy(), nats.numpy(), carry[:, 0, 0].numpy(), carry[:, 1, 0].numpy()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """For one user a second thread only costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.bench.peers.checking import Check
 
 _OURS = "behaviour-stream"
 _PROJECTS = ("behaviour-stream", "faust-streaming", "aiokafka", "torch", "numpy", "rocksdict")
-_PEERS = ("quixstreams", "bytewax", "onnxruntime", "confluent-kafka", "uvloop")
+_PEERS = ("quixstreams", "bytewax", "numba", "onnxruntime", "confluent-kafka", "uvloop")
 
 
 class Found(msgspec.Struct, kw_only=True):

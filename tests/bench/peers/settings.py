@@ -2,8 +2,9 @@
 
 What is the same for all: at least once, commits each second (the service's checkpoints: 3 s), state in the peer's own
 store with its own changelog, from the oldest record on, acknowledged by all replicas (of one broker), nothing
-compressed (the service compresses nothing either), no metrics, no web server, warnings alone in the log, ONNX Runtime
-on one thread. A process per core is how all four are scaled: `SYSTEM:2` measures two.
+compressed (the service compresses nothing either), no metrics, no web server, warnings alone in the log; the step
+compiled for one user, and on one thread of ONNX Runtime for many. A process per core is how all four are scaled:
+`SYSTEM:2` measures two.
 """
 
 from __future__ import annotations
