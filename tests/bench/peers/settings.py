@@ -61,7 +61,7 @@ QUIX: dict[str, Any] = {
 QUIX_STORE: dict[str, Any] = {"block_cache_size": 128 << 20, "write_buffer_size": 64 << 20, "use_fsync": False}
 
 BYTEWAX_EPOCH_SECS = COMMIT_SECS  # a snapshot of what changed goes to the recovery store at the end of each epoch
-BYTEWAX_BATCH = 1_000  # records of a poll: each batch is a turn of the whole flow
+BYTEWAX_BATCH = 1_000  # records of a poll: of 8,000 all twelve topic partitions come out in one lump of 96,000
 BYTEWAX_RECOVERY_PARTITIONS = 1  # files of its recovery store for each process
 BYTEWAX_CONSUMER: dict[str, str] = {
     "auto.offset.reset": "earliest",
