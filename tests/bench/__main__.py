@@ -30,7 +30,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--systems", "names", default=",".join(systems.USUAL), callback=_names, help="Which, SYSTEM or SYSTEM:N.")
 @click.option("--rounds", type=click.IntRange(1), default=2, help="Of all systems in turns. [2]")
 @click.option("--seconds", type=click.FloatRange(1), default=20.0, help="Measured of each run at most. [20]")
-@click.option("--events", type=click.IntRange(1_000), default=1_500_000, help="On the topics. [1500000]")
+@click.option("--events", type=click.IntRange(1_000), default=3_000_000, help="On the topics. [3000000]")
 @click.option("--checked", type=click.IntRange(100), default=20_000, help="Scores compared of each. [20000]")
 @click.option(
     "--hidden", type=click.IntRange(1), help="An untaught model with so many hidden numbers. [the shipped one]"

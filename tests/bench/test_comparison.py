@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from stream.decode import decode
+from stream.events import EventBatch
 from stream.parity.differences import TOLERANCE, Largest
 from stream.parity.examine import Report
 from tests.bench.__main__ import main
 from tests.bench.peers import systems
-from tests.bench.peers.checking import judged
+from tests.bench.peers.checking import judged, unscored
 from tests.bench.peers.result import Found, settings_of_all, table, versions
+from tests.shop import BOUNDS, START_MS, click, frame
 
 
 def _report(**others: Any) -> Report:
@@ -38,7 +43,7 @@ def test_scores_that_are_those_of_the_model_are_good() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "unscored", "words"),
+    ("wrong", "lost", "words"),
     [
         ({"ok": False}, 0, "strain differs"),
         ({"without_event": 2}, 0, "2 scores are of no event"),
@@ -48,11 +53,28 @@ def test_scores_that_are_those_of_the_model_are_good() -> None:
         ({}, 4, "4 events have no score"),
     ],
 )
-def test_what_makes_a_comparison_void_is_said(wrong: dict[str, Any], unscored: int, words: str) -> None:
-    check = judged(_report(**wrong), unscored)
+def test_what_makes_a_comparison_void_is_said(wrong: dict[str, Any], lost: int, words: str) -> None:
+    check = judged(_report(**wrong), lost)
 
     assert not check.ok
     assert words in check.why
+
+
+def test_an_event_is_lost_if_a_later_one_of_its_user_and_topic_is_scored_and_it_repeats_none() -> None:
+    frames = [
+        frame([click("a", START_MS, 0), click("b", START_MS, 1), click("a", START_MS, 2), click("a", START_MS, 3)]),
+        frame([dataclasses.replace(click("b", START_MS, 1), offset=7), click("b", START_MS, 8)]),
+    ]
+    events = EventBatch.concat([decode(one, BOUNDS)[0] for one in frames])
+
+    def lost(*scored: bool) -> int:
+        return unscored(events, np.array(scored))
+
+    assert lost(True, True, True, True, True, True) == 0
+    assert lost(True, False, True, False, False, False) == 0  # what is missing may come later
+    assert lost(False, True, False, True, True, True) == 2
+    assert lost(True, True, True, True, False, True) == 0  # it repeats one that is scored
+    assert lost(True, False, True, True, False, True) == 2
 
 
 def test_a_system_is_named_with_how_many_there_are() -> None:

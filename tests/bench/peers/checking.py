@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from numpy.typing import NDArray
 
 from stream.bench.bed import partitions_of, reader
 from stream.decode import TimeBounds, decode
@@ -35,7 +36,7 @@ class Check(msgspec.Struct, kw_only=True):
     largest_difference: float = 0.0  # of any figure
     figure: str = ""  # which one
     repeated_ids: int = 0  # score records
-    unscored: int = 0  # events well before the last ones that are looked at
+    unscored: int = 0  # events that were passed over
 
 
 async def check(settings: Settings, model: LoadedModel, events: int) -> Check:
@@ -46,10 +47,12 @@ async def check(settings: Settings, model: LoadedModel, events: int) -> Check:
         report = compare(settings, model, on_topics, torch.device("cpu"))
     except SettingsError as error:  # nothing to compare
         return Check(ok=False, why=str(error))
-    return judged(report, _unscored(on_topics))
+    place = places.number(*(on_topics.events[name].astype(np.int64) for name in ("source", "partition", "offset")))
+    scored = [np.isin(place, of_topic.published().place) for of_topic in (on_topics.intent, on_topics.anomaly)]
+    return judged(report, unscored(on_topics.events, scored[0] | scored[1]))
 
 
-def judged(report: Report, unscored: int) -> Check:
+def judged(report: Report, lost: int) -> Check:
     """Whether what `parity` found is as it must be."""
     worst = max(report.largest, key=lambda figure: figure.difference)
     wrong = {
@@ -57,7 +60,7 @@ def judged(report: Report, unscored: int) -> Check:
         f"{report.without_event:,} scores are of no event": report.without_event > 0,
         f"{report.unreadable:,} records are no scores, the first: {report.unreadable_first}": report.unreadable > 0,
         f"of {report.begun_users + report.cut_users:,} users events are missing": report.begun_users + report.cut_users,
-        f"{unscored:,} events have no score": unscored > 0,
+        f"{lost:,} events have no score": lost > 0,
         f"{report.compared:,} of {report.published:,} were compared": (
             report.compared < _COMPARED_SHARE * report.published
         ),
@@ -71,24 +74,25 @@ def judged(report: Report, unscored: int) -> Check:
         largest_difference=worst.difference,
         figure=worst.figure,
         repeated_ids=report.repeated,
-        unscored=unscored,
+        unscored=lost,
     )
 
 
-def _unscored(on_topics: Topics) -> int:
-    """How many of each topic partition's earlier half have no score, and are not another event's repeat.
+def unscored(events: EventBatch, scored: NDArray[np.bool_]) -> int:
+    """How many events have no score though a later one of their user and topic has, and repeat none that has one.
 
-    Of the later half some may come after all that is looked at: the order within a batch is a system's own.
+    What is to be scored later has none yet: in which order a batch comes out is a system's own, but for a user's
+    events.
     """
-    events = on_topics.events
-    place = places.number(*(events[name].astype(np.int64) for name in ("source", "partition", "offset")))
-    scored = np.isin(place, on_topics.intent.published().place) | np.isin(place, on_topics.anomaly.published().place)
-    of_topic = places.source_partition(place)
-    last = {topic: events["offset"][scored & (of_topic == topic)].max() for topic in np.unique(of_topic[scored])}
-    early = events["offset"] * 2 < np.array([last.get(topic, 0) for topic in of_topic])
+    users = list(zip(events.key.tolist(), events["source"].tolist(), strict=True))
     names = list(zip(events.key.tolist(), events["event_hash"].tolist(), strict=True))
-    known = {names[i] for i in np.flatnonzero(scored)}
-    return sum(names[i] not in known for i in np.flatnonzero(early & ~scored))
+    offsets = events["offset"].tolist()
+    last: dict[tuple[bytes, int], int] = {}
+    known = set()
+    for i in np.flatnonzero(scored).tolist():
+        last[users[i]] = max(offsets[i], last.get(users[i], -1))
+        known.add(names[i])
+    return sum(offsets[i] < last.get(users[i], -1) and names[i] not in known for i in np.flatnonzero(~scored).tolist())
 
 
 async def _first(consumer: AIOKafkaConsumer, settings: Settings, model: LoadedModel, each: int) -> Topics:
