@@ -7,8 +7,9 @@ passed over.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -19,6 +20,7 @@ from stream.model import _GIVEN
 from tests.bench.peers.exported import Arrays, Exported, Floats, OnnxStep
 
 Ints = NDArray[np.int64]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Weights(NamedTuple):
@@ -92,7 +94,9 @@ def _columns(*weights: Floats) -> Floats:
     return np.ascontiguousarray(np.concatenate(weights, axis=1).T)
 
 
-_compiled = njit(cache=True, fastmath={"contract", "reassoc", "nsz"})  # sums in any order, as BLAS does
+def _compiled(function: _Function) -> _Function:
+    """Sums in any order, as BLAS takes them; compiled once, and read from its cache by later processes."""
+    return cast(_Function, njit(cache=True, fastmath={"contract", "reassoc", "nsz"})(function))
 
 
 @_compiled

@@ -16,6 +16,7 @@ from statistics import median
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from stream import model_file
 from stream.bench.bed import make_topics, of_its_own, of_the_same_events
@@ -57,12 +58,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def compare(plan: Plan, say: Callable[[str], None]) -> Found:
     """All of it."""
     _keep_to_cpus()
-    interpreter = environment.make(say)
     with tempfile.TemporaryDirectory(prefix="behaviour-stream-compare-") as name:
         folder = Path(name)
         loaded, model = _model(plan, folder)
-        command = [str(interpreter), "-m", "tests.bench.peers.export", str(folder / "model"), "--model", model]
-        subprocess.run(command, cwd=environment.ROOT, check=True)
+        _export(model, folder / "model", say)
         with EmbeddedBroker(folder / "broker", properties=_BROKER) as broker:
             settings = Settings(
                 bootstrap_servers=broker.bootstrap_servers,
@@ -104,9 +103,9 @@ class _Race:
         marker = f"{name.replace(':', '-')}-{turn}-run"
         settings = of_the_same_events(self._settings, marker, self._folder)
         try:
-            run = Run(settings, self._folder / "model", self._say)
+            run = Run(settings, self._folder / "model")
             rate = self._floor(name, run) if name in FLOORS else self._scored(name, run)
-        except (BehaviourStreamError, UnableError, OSError, subprocess.SubprocessError) as error:
+        except (BehaviourStreamError, KafkaError, UnableError, OSError, subprocess.SubprocessError) as error:
             self._void[name] = str(error)
             self._say(f"{name}: void, {error}")
             return
@@ -132,16 +131,8 @@ class _Race:
         return rate.events_per_second
 
     def _floor(self, name: str, run: Run) -> float:
-        settings = run.settings
-        module = [str(environment.make(self._say)), "-m", f"tests.bench.peers.{FLOORS[name]}"]
-        flags = ["--seconds", str(self._plan.seconds)]
-        if name == "floor-aiokafka":
-            flags += ["--bootstrap-servers", settings.bootstrap_servers, "--partitions", str(settings.partitions)]
-            flags += ["--topics", *settings.source_topics]
-        else:
-            flags += ["--model", settings.model]
         done = subprocess.run(
-            [*module, *flags],
+            systems.floor_command(name, run, self._plan.seconds),
             cwd=environment.ROOT,
             check=True,
             stdout=subprocess.PIPE,
@@ -181,6 +172,15 @@ def _model(plan: Plan, folder: Path) -> tuple[LoadedModel, str]:
     untaught = small_model(hidden=plan.hidden)
     model_file.save(untaught, path, statistics=card.statistics, normal=card.normal_traffic, made={})
     return model_file.load(str(path)), str(path)
+
+
+def _export(model: str, folder: Path, say: Callable[[str], None]) -> None:
+    """What the peers read; without their environment none of them is compared."""
+    try:
+        command = [str(environment.make(say)), "-m", "tests.bench.peers.export", str(folder), "--model", model]
+        subprocess.run(command, cwd=environment.ROOT, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"no peers: {error}")
 
 
 async def _delete(settings: Settings, marker: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +38,7 @@ class Run(NamedTuple):
     """One run of a system."""
 
     settings: Settings  # topics, group and folder of its own; the source topics of all
-    exported: Path
-    say: Callable[[str], None]
+    exported: Path  # the model; empty where it could not be exported
 
 
 def parsed(name: str) -> tuple[str, int]:
@@ -57,9 +56,16 @@ def commands(name: str, run: Run) -> Sequence[Sequence[str]]:
         return [_worker(run.settings, OURS[system], i) for i in range(together)]
     if system in PYTHON:
         return _python(PYTHON[system], together, run)
-    if system in JAVA:
-        return [_java(system, together, run)]
-    return [[str(environment.make(run.say)), "-m", f"tests.bench.peers.{FLOORS[system]}", *_flags(run)]]
+    return [_java(system, together, run)]
+
+
+def floor_command(name: str, run: Run, seconds: float) -> list[str]:
+    """Of one that prints its own rate: it writes nothing that could be counted. Raises UnableError."""
+    settings, module = run.settings, ["-m", f"tests.bench.peers.{FLOORS[name]}", "--seconds", str(seconds)]
+    if name == "floor-lstm":
+        return [sys.executable, *module, "--model", settings.model]
+    flags = ["--bootstrap-servers", settings.bootstrap_servers, "--partitions", str(settings.partitions)]
+    return [_interpreter(), *module, *flags, "--topics", *settings.source_topics]
 
 
 def _worker(settings: Settings, guarantee: str, number: int) -> list[str]:
@@ -69,7 +75,7 @@ def _worker(settings: Settings, guarantee: str, number: int) -> list[str]:
 
 
 def _python(module: str, together: int, run: Run) -> list[list[str]]:
-    interpreter = str(environment.make(run.say))
+    interpreter = _interpreter()
     ports: list[int] = []
     for _ in range(together if together > 1 else 0):
         ports.append(free_port(but=ports))
@@ -82,7 +88,15 @@ def _python(module: str, together: int, run: Run) -> list[list[str]]:
     ]  # fmt: skip
 
 
+def _interpreter() -> str:
+    if (interpreter := environment.python()) is None:
+        raise UnableError("the peers' environment could not be made")
+    return str(interpreter)
+
+
 def _java(system: str, threads: int, run: Run) -> list[str]:
+    if not (run.exported / "step.onnx").exists():
+        raise UnableError("the model could not be exported: the peers' environment could not be made")
     try:
         kafka_streams = import_module("tests.bench.peers.kafka_streams")
     except ImportError as error:
