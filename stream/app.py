@@ -29,6 +29,7 @@ from stream.restoring import Restoring
 from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
+from stream.warming import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     torch.set_num_threads(settings.torch_threads)
     loaded = model_file.load(settings.model)
     device = pick_device(settings.device)
+    warm_up(settings, loaded)
 
     app = _bare_app(settings)
     metrics.show_model(loaded.name, loaded.hash, 0, str(device))
