@@ -30,6 +30,8 @@ from stream.rows import MEMORY
 from stream.sequences import Ints, Packing
 
 Doubles = NDArray[np.float64]
+# As `np.interp`
+Interp = Callable[[Doubles, Doubles, Doubles], Doubles]
 
 # Where the tail begins: 1 % of the validation events are enough to fit two numbers to.
 TAIL_FROM = 0.99
@@ -67,14 +69,14 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if not (self.tail_scale > 0 and self.tail_shape > 0):
             raise ValueError(f"expected tail scale and shape above 0, got {self.tail_scale} and {self.tail_shape}")
 
-    def below(self, number: Doubles) -> Doubles:
+    def below(self, number: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] the share of normal traffic that has less; strictly rising in the tail."""
-        return -np.expm1(-self.rarity(number))
+        return -np.expm1(-self.rarity(number, interp))
 
-    def rarity(self, number: Doubles) -> Doubles:
+    def rarity(self, number: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] -ln of the share that has more: it goes on rising where that share is nothing beside 1."""
         quantiles, shares = _ladder(self.quantiles)
-        body = np.interp(number, quantiles, shares)
+        body = interp(number, quantiles, shares)
         excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
         beyond = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
         return np.asarray(np.where(excess > 0, beyond, -np.log1p(-body)))
@@ -101,13 +103,14 @@ class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if len(self.parts) != len(SHARP):
             raise ValueError(f"expected {len(SHARP)} distributions of parts, got {len(self.parts)}")
 
-    def sharpness(self, nats: NDArray[np.float32]) -> Doubles:
+    def sharpness(self, nats: NDArray[np.float32], interp: Interp = np.interp) -> Doubles:
         """[N] the rarity of the rarest part of each event, from its nats [N, len(PARTS)]."""
-        return _rarest(nats, self.parts)
+        return _rarest(nats, self.parts, interp)
 
-    def anomaly(self, nats: NDArray[np.float32], strain: Doubles) -> Doubles:
+    def anomaly(self, nats: NDArray[np.float32], strain: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] in [0, 1], from the nats [N, len(PARTS)] of each event and the strain with it."""
-        return self.rarity.below(_rarer(self.sharp.rarity(self.sharpness(nats)), self.strain.rarity(strain)))
+        sharp = self.sharp.rarity(self.sharpness(nats, interp), interp)
+        return self.rarity.below(_rarer(sharp, self.strain.rarity(strain, interp)), interp)
 
 
 class Strained(NamedTuple):
@@ -164,8 +167,8 @@ def distribution(of: Doubles, *, points: int = 200) -> Distribution:
     )
 
 
-def _rarest(nats: NDArray[np.float32], parts: Sequence[Distribution]) -> Doubles:
-    each = [of.rarity(nats[:, part].astype(np.float64)) for part, of in zip(SHARP, parts, strict=True)]
+def _rarest(nats: NDArray[np.float32], parts: Sequence[Distribution], interp: Interp = np.interp) -> Doubles:
+    each = [of.rarity(nats[:, part].astype(np.float64), interp) for part, of in zip(SHARP, parts, strict=True)]
     return np.asarray(np.max(each, axis=0))
 
 

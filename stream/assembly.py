@@ -89,6 +89,7 @@ def _pipeline(settings: Settings, picked: Kernels, table: Table, model: LoadedMo
         trace=picked.trace,
         suspects=picked.suspects,
         strained=picked.strained,
+        interp=picked.interp,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from stream import admission, anomaly, decode, features
 from stream.admission import Suspects
-from stream.anomaly import StrainedBy
+from stream.anomaly import Interp, StrainedBy
 from stream.decode import TimeBounds
 from stream.encode import Encoder, Scored
 from stream.errors import SettingsError
@@ -33,6 +34,7 @@ class Kernels(NamedTuple):
     suspects: Suspects
     trace: Trace
     strained: StrainedBy
+    interp: Interp
     scorer: Callable[[BehaviourModel, torch.device], AnyScorer]
 
 
@@ -44,6 +46,7 @@ REFERENCE = Kernels(
     suspects=admission.suspects,
     trace=features.trace,
     strained=anomaly.strained,
+    interp=np.interp,
     scorer=Scorer,
 )
 
@@ -56,6 +59,7 @@ def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
         from stream.compiled import (
             event_columns,
             key_value_batches,
+            ladders,
             lstm_scorer,
             repeats,
             score_batches,
@@ -75,5 +79,6 @@ def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
         suspects=repeats.suspects,
         trace=tracing.trace,
         strained=straining.strained,
+        interp=ladders.interpolated,
         scorer=lstm_scorer.scorer,
     )

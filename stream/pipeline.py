@@ -10,7 +10,7 @@ import torch
 
 from stream import admission, anomaly, features, sequences, structured
 from stream.admission import Suspects
-from stream.anomaly import NormalTraffic, StrainedBy
+from stream.anomaly import Interp, NormalTraffic, StrainedBy
 from stream.deferred import share
 from stream.encode import Scored
 from stream.events import EventBatch
@@ -51,11 +51,12 @@ class Pipeline:
         trace: Trace = features.trace,
         suspects: Suspects = admission.suspects,
         strained: StrainedBy = anomaly.strained,
+        interp: Interp = np.interp,
     ) -> None:
         """`max_steps` events of a user in a batch at most; after a silence of `expiry_ms` they begin anew."""
         self._table, self._scorer, self._statistics, self._normal = table, scorer, statistics, normal
         self._max_steps, self._expiry_ms = max_steps, expiry_ms
-        self._trace, self._suspects, self._strained = trace, suspects, strained
+        self._trace, self._suspects, self._strained, self._interp = trace, suspects, strained, interp
 
     def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Score `events` in their order. `lap` is told of each stage as it ends."""
@@ -105,7 +106,7 @@ class Pipeline:
             intent=in_order(scores.intent),
             surprise_parts=parts,
             strain=strain,
-            anomaly=self._normal.anomaly(parts, strain),
+            anomaly=self._normal.anomaly(parts, strain, self._interp),
             fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")

@@ -130,6 +130,7 @@ def _pipeline(
         trace=kernels.trace,
         suspects=kernels.suspects,
         strained=kernels.strained,
+        interp=kernels.interp,
     )
 
 
