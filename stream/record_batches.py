@@ -90,7 +90,8 @@ def read(batch: bytes) -> Iterator[BatchRecord]:
         number, at = varint(batch, at)
         key, at = _bytes(batch, at)
         value, at = _bytes(batch, at)
-        yield BatchRecord(key, value, base + number, max_ms if attributes & APPEND_TIME_BIT else first_ms + delta_ms)
+        time_ms = max_ms if attributes & APPEND_TIME_BIT else _in_64_bits(first_ms + delta_ms)
+        yield BatchRecord(key, value, base + number, time_ms)
         at = end
 
 
@@ -117,6 +118,11 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return (number >> 1) ^ -(number & 1), at
+
+
+def _in_64_bits(number: int) -> int:
+    """As brokers and other clients have a sum that is larger: whoever writes a record chooses both of its terms."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _bytes(data: bytes, at: int) -> tuple[bytes | None, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,46 +28,10 @@ from stream.encode import (
     json_schemas,
     published_anomaly,
 )
-from stream.events import EVENT, EventBatch, Reject
+from stream.events import Reject
 from stream.features import PARTS
+from tests.scores import ENCODER, HASH, HORIZONS, IDS, LONGEST, MODEL, NASTY, NOW_MS, TOPICS, scored_events
 from tests.shop import BOUNDS, FakeRecord, click, frame, pipeline, random_events, score_all, small_model
-
-TOPICS = ("clicks", "searches.v2", "shop_purchases-eu")
-MODEL, HASH, HORIZONS = "shoppers-h64", "0123456789ab", ("30m", "24h", "session")
-NOW_MS = 1_790_000_123_456
-ENCODER = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=HORIZONS)
-
-# What breaks text that is put together by hand; `%` most of all, for the encoder's templates are filled by it.
-NASTY = (
-    '"', "\\", '\\"', "%", "%%", "%b%d%s%(x)s", "{}", "\x00\x1f\x7f\n\r\t\b\f", "\u2028\u2029",
-    "é", "👩\u200d👩\u200d👧", "</x>",
-)  # fmt: skip
-LONGEST = ("🛒" * 256, '"' * 256, "\\" * 256, "\x00" * 256, "%" * 256)
-IDS = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\%\x00\x1f\n{}🛒'), min_size=1, max_size=256
-)
-
-
-def _scored(ids: Sequence[tuple[str, str]], seed: int = 0, **columns: Any) -> Scored:
-    """An event with random scores for each (user id, event id); `columns` replaces those given."""
-    rng, n = np.random.default_rng(seed), len(ids)
-    events = EventBatch.of(np.zeros(n, EVENT), [user.encode() for user, _ in ids], [event for _, event in ids])
-    events["source"][:] = rng.integers(3, size=n)
-    events["partition"][:] = rng.choice([0, 1, 7, 1000], n)
-    events["offset"][:] = rng.integers(2**53, size=n)
-    events["time_ms"][:] = rng.integers(253_402_300_800_000, size=n)
-    events["time_bounded"][:] = rng.random(n) < 0.5
-    scores: dict[str, Any] = {
-        "events_seen": rng.integers(1, 2**40, n),
-        "late": rng.random(n) < 0.5,
-        "carry_rebuilt": rng.random(n) < 0.5,
-        "intent": (rng.random((n, len(HORIZONS))) ** rng.integers(1, 40)).astype(np.float32),
-        "surprise_parts": rng.exponential(3.0, (n, len(PARTS))).astype(np.float32),
-        "strain": rng.normal(0.0, 3.0, n),
-        "anomaly": rng.random(n),
-        "fraud": rng.random(n).astype(np.float32) if seed % 2 else None,
-    }
-    return Scored(events=events, **(scores | columns))
 
 
 def _straightforward(scored: Scored, i: int) -> tuple[PurchaseIntent, AnomalyScore]:
@@ -146,11 +109,11 @@ def _validate(value: bytes, kind: type) -> None:
 @example([], 3)
 @settings(max_examples=100)
 def test_every_record_is_what_a_straightforward_construction_gives(ids: list[tuple[str, str]], seed: int) -> None:
-    _check(_scored(ids, seed))
+    _check(scored_events(ids, seed))
 
 
 def test_records_of_several_partitions_and_sources_keep_the_order_of_their_events() -> None:
-    scored = _scored([(f"user-{i}", f"event-{i}") for i in range(500)], 4)
+    scored = scored_events([(f"user-{i}", f"event-{i}") for i in range(500)], 4)
     places = set(zip(scored.events["source"].tolist(), scored.events["partition"].tolist(), strict=True))
     assert len(places) == 12
     _check(scored)
@@ -166,7 +129,7 @@ def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
     ends = np.array([0.0, -0.0, 1.0, 1 - 1e-15, 1e-300, 5e-7, 1e-12, 1 - 1e-16])
     n = len(ends)
     nats = np.array([0.0, 60.0, 1e-6, 4.9e-7, 103.9, 1e4, 0.1, 5e-6], np.float32)
-    scored = _scored(
+    scored = scored_events(
         [("u", "e")] * n,
         strain=np.array([0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123, 1e3]),
         anomaly=ends,
@@ -185,7 +148,7 @@ def test_scores_at_the_ends_of_their_ranges_are_written_and_valid() -> None:
 
 def test_all_eight_combinations_of_the_flags_are_told_apart() -> None:
     bits = np.arange(8)
-    scored = _scored([("u", "e")] * 8, late=bits & 1 > 0, carry_rebuilt=bits & 4 > 0)
+    scored = scored_events([("u", "e")] * 8, late=bits & 1 > 0, carry_rebuilt=bits & 4 > 0)
     scored.events["time_bounded"][:] = bits & 2 > 0
     _check(scored)
 
@@ -193,7 +156,7 @@ def test_all_eight_combinations_of_the_flags_are_told_apart() -> None:
 def test_every_part_of_the_surprise_is_written_under_its_name() -> None:
     assert SurpriseParts.__struct_fields__ == PARTS
     nats = np.arange(1, len(PARTS) + 1, dtype=np.float32)[None]
-    ((_, _, anomaly),) = ENCODER.scores(_scored([("u", "e")], surprise_parts=nats), NOW_MS)
+    ((_, _, anomaly),) = ENCODER.scores(scored_events([("u", "e")], surprise_parts=nats), NOW_MS)
     read = json.loads(anomaly)
     assert read["surprise_parts"] == {part: place for place, part in enumerate(PARTS, 1)}
     assert read["surprise"] == sum(range(1, len(PARTS) + 1))
@@ -201,7 +164,7 @@ def test_every_part_of_the_surprise_is_written_under_its_name() -> None:
 
 def test_a_probability_of_fraud_is_written_for_a_model_that_gives_one_and_else_left_out() -> None:
     def written(fraud: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        ((_, intent, anomaly),) = ENCODER.scores(_scored([("u", "e")], fraud=fraud), NOW_MS)
+        ((_, intent, anomaly),) = ENCODER.scores(scored_events([("u", "e")], fraud=fraud), NOW_MS)
         return json.loads(intent), json.loads(anomaly)
 
     intent, anomaly = written(np.array([0.25], np.float32))
@@ -213,7 +176,7 @@ def test_a_probability_of_fraud_is_written_for_a_model_that_gives_one_and_else_l
 
 def test_another_model_changes_the_ids_and_not_which_generation_its_topics_are_of() -> None:
     encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=HORIZONS)
-    scored = _scored([("u", "e")])
+    scored = scored_events([("u", "e")])
     encoder.own(int(scored.events["partition"][0]), [2, 2, 2, 0])
     (before,) = (msgspec.json.decode(intent, type=PurchaseIntent) for _, intent, _ in encoder.scores(scored, NOW_MS))
     encoder.use("other", "0" * 12, HORIZONS)
@@ -226,7 +189,7 @@ def test_another_model_changes_the_ids_and_not_which_generation_its_topics_are_o
 def test_a_model_may_have_any_number_of_horizons(horizons: tuple[str, ...]) -> None:
     intent = np.linspace(0, 1, 2 * len(horizons), dtype=np.float32).reshape(2, len(horizons))
     encoder = Encoder(topics=TOPICS, model=MODEL, model_hash=HASH, horizons=horizons)
-    written = [value for _, value, _ in encoder.scores(_scored([("a", "1"), ("b", "2")], intent=intent), NOW_MS)]
+    written = [value for _, value, _ in encoder.scores(scored_events([("a", "1"), ("b", "2")], intent=intent), NOW_MS)]
     for value, expected in zip(written, intent.tolist(), strict=True):
         read = msgspec.json.decode(value, type=PurchaseIntent).purchase_intent
         assert read == {name: round(p, 6) for name, p in zip(horizons, expected, strict=True)}
@@ -245,7 +208,7 @@ def test_a_model_may_have_any_number_of_horizons(horizons: tuple[str, ...]) -> N
 )
 def test_a_model_file_may_have_any_name(model: str) -> None:
     encoder = Encoder(topics=TOPICS, model=model, model_hash=HASH, horizons=HORIZONS)
-    ((_, intent, anomaly),) = encoder.scores(_scored([("u", "e")]), NOW_MS)
+    ((_, intent, anomaly),) = encoder.scores(scored_events([("u", "e")]), NOW_MS)
     assert msgspec.json.decode(intent, type=PurchaseIntent).model == model
     assert msgspec.json.decode(anomaly, type=AnomalyScore).model == model
 
@@ -266,7 +229,7 @@ def test_the_schema_files_are_those_of_the_types() -> None:
 
 
 def test_the_schemas_refuse_what_is_out_of_range() -> None:
-    ((_, intent, anomaly),) = ENCODER.scores(_scored([("u", "e")]), NOW_MS)
+    ((_, intent, anomaly),) = ENCODER.scores(scored_events([("u", "e")]), NOW_MS)
     for kind, value, change in (
         (PurchaseIntent, intent, {"purchase_intent": {"30m": 1.5}}),
         (PurchaseIntent, intent, {"events_seen": 0}),

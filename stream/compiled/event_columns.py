@@ -93,6 +93,8 @@ def _decoded(
     data = np.frombuffer(b"".join([*chain.from_iterable(of.batches for of in batches), bytes(_BEYOND)]), np.uint8)
     begins = np.cumsum([0, *(sum(map(len, of.batches)) for of in batches)])
     records = sum(map(len, batches))
+    if records > len(data):  # by their headers, of which one is wrong
+        return None
     columns, text = np.empty(records, EVENT), np.empty(len(data), np.uint8)
     unsure = np.empty((records, len(_Unsure._fields)), np.int64)
     counts = np.zeros((len(frames), 2), np.int64)
@@ -152,13 +154,13 @@ def _with_the_unsure(
 def _decode(data: Any, begins: Any, frames: Any, bounds: Any, columns: Any, text: Any, unsure: Any, counts: Any) -> int:
     """Record batches of frames (source, partition, first offset that is wanted) into `columns` and their `text`, and
     what is left to the reference into `unsure`; `counts` of both by frame -> size of the text; -1: these are no
-    batches."""
+    batches, or none of offsets that rise."""
     ahead, behind, end_ms = bounds
     row, left, written = 0, 0, 0
     lower = np.empty(xxh3.BYTES_MOST, np.uint8)
     for f in range(len(frames)):
         source, partition, from_offset = frames[f]
-        at, order_ms = begins[f], np.int64(-1)
+        at, order_ms, before = begins[f], np.int64(-1), np.int64(-1)
         while at < begins[f + 1]:
             if at + HEADER_BYTES > begins[f + 1]:
                 return -1
@@ -185,6 +187,9 @@ def _decode(data: Any, begins: Any, frames: Any, bounds: Any, columns: Any, text
                     return -1
                 at = end
                 offset = base + number
+                if offset <= before:
+                    return -1
+                before = offset
                 if offset < from_offset:
                     continue
                 if row + left == len(columns):

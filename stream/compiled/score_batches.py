@@ -44,13 +44,14 @@ def score_batches(encoder: Encoder, scored: Scored, now_ms: int, max_bytes: int)
     before, intent, anomaly = (_pieces(template) for template in encoder.templates(now_ms))
     pieces = [*before, *anomaly, *intent]
     ids = int(events["key_size"].max()) + int(events["id_size"].max())
-    room = sum(map(len, pieces)) + TEXT_MOST * ids + _FIGURES_MOST + 32 * scored.intent.shape[1]
+    figures = _FIGURES_MOST + 32 * scored.intent.shape[1]
     partitions = events["partition"]
     cuts = np.flatnonzero(partitions[1:] != partitions[:-1]) + 1
     for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(events)], strict=True):
         partition, n = int(partitions[begin]), end - begin
         run = slice(begin, end)
         wheres = encoder.wheres(partition)
+        room = sum(map(len, pieces)) + max(map(len, wheres)) + TEXT_MOST * ids + figures
         out = np.empty((2, n * (room + ids + _AROUND_MOST)), np.uint8)
         ends = np.empty((2, n, 2), np.int64)
         batches = _fill(
@@ -156,6 +157,8 @@ def _fill(
                 for k in range(intent.shape[1]):
                     end = copy(value, end, pieces, piece_at[piece + k], piece_at[piece + k + 1])
                     end = rounded(value, end, intent[i, k], DIGITS)
+                    if end < 0:
+                        return -1, -1
                 piece += intent.shape[1]
             else:
                 end = copy(value, end, pieces, piece_at[piece], piece_at[piece + 1])
@@ -163,6 +166,8 @@ def _fill(
                 if ANOMALY_MOST < strange < 1:
                     strange = ANOMALY_MOST
                 end = rounded(value, end, strange, ANOMALY_DIGITS)
+                if end < 0 or strange > 1:
+                    return -1, -1
                 end = copy(value, end, pieces, piece_at[piece + 1], piece_at[piece + 2])
                 surprise = 0.0
                 for part in range(parts.shape[1]):
@@ -173,6 +178,8 @@ def _fill(
                 for part in range(parts.shape[1]):
                     end = copy(value, end, pieces, piece_at[piece + 2 + part], piece_at[piece + 3 + part])
                     end = rounded(value, end, parts[i, part], DIGITS)
+                    if end < 0:
+                        return -1, -1
                 piece += 2 + parts.shape[1]
                 end = copy(value, end, pieces, piece_at[piece], piece_at[piece + 1])
                 end = rounded(value, end, strain[i], DIGITS)
@@ -181,6 +188,8 @@ def _fill(
                 if len(fraud):
                     end = copy(value, end, _FRAUD, 0, len(_FRAUD))
                     end = rounded(value, end, fraud[i], DIGITS)
+                    if end < 0:
+                        return -1, -1
                 piece += 2
             end = copy(value, end, pieces, piece_at[piece], piece_at[piece + 1])
 
