@@ -107,6 +107,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
 
     store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
+    logger.info("model %s (%s) on %s, kernels: %s", loaded.name, loaded.hash, device, core.kernels.name)
     checkpointer = Checkpointer(settings, store, core.kernels)
     at_once = settings.guarantee == "at_least_once"
     outlets = AtOnce(settings) if at_once else InTransactions(checkpointer.producer)

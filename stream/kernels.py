@@ -25,6 +25,7 @@ from stream.slots import Index
 class Kernels(NamedTuple):
     """A function of each kind."""
 
+    name: Literal["compiled", "reference"]
     decode_all: Callable[[Sequence[Frame], TimeBounds], list[tuple[EventBatch, list[Reject]]]]
     # (encoder, scored, now_ms, max_bytes of a batch); None: record by record, by whoever sends them
     score_batches: Callable[[Encoder, Scored, int, int], Iterable[PartitionScores]] | None
@@ -39,6 +40,7 @@ class Kernels(NamedTuple):
 
 
 REFERENCE = Kernels(
+    name="reference",
     decode_all=decode.decode_all,
     score_batches=None,
     batches=None,
@@ -72,6 +74,7 @@ def pick(wanted: Literal["auto", "compiled", "reference"]) -> Kernels:
             raise SettingsError(f"kernels: expected Numba, found none ({error}); `auto` goes on without") from None
         return REFERENCE
     return Kernels(
+        name="compiled",
         decode_all=event_columns.decode_all,
         score_batches=score_batches.score_batches,
         batches=key_value_batches.batches,
