@@ -1,6 +1,7 @@
 package peer;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Arrays;
 
 /** Nats of surprise -> strain and anomaly, as {@code stream/anomaly.py} says. */
 final class Anomaly {
@@ -17,14 +18,27 @@ final class Anomaly {
 
     /** Of a number over normal traffic. */
     private static final class Distribution {
-        private final double[] quantiles;
+        private static final int FINE = 16;
+
+        private final double[] quantiles; // with infinity to a whole number of blocks
+        private final double[] coarse; // the first of each block
+        private final int points;
+        private final double last;
         private final double scale;
         private final double shape;
 
         Distribution(JsonNode told) {
-            quantiles = new double[told.get("quantiles").size()];
-            for (int i = 0; i < quantiles.length; i++) {
+            points = told.get("quantiles").size();
+            quantiles = new double[(points + FINE - 1) / FINE * FINE];
+            Arrays.fill(quantiles, Double.POSITIVE_INFINITY);
+            for (int i = 0; i < points; i++) {
                 quantiles[i] = told.get("quantiles").get(i).asDouble();
+            }
+            last = quantiles[points - 1];
+            coarse = new double[(quantiles.length / FINE + FINE - 1) / FINE * FINE];
+            Arrays.fill(coarse, Double.POSITIVE_INFINITY);
+            for (int i = 0; i < quantiles.length; i += FINE) {
+                coarse[i / FINE] = quantiles[i];
             }
             scale = told.get("tail_scale").asDouble();
             shape = told.get("tail_shape").asDouble();
@@ -32,35 +46,27 @@ final class Anomaly {
 
         /** -ln of the share that has more; the logarithm of the body is left to the caller. */
         boolean isTail(double number) {
-            return number > quantiles[quantiles.length - 1];
+            return number > last;
         }
 
         double tailRarity(double number) {
-            double excess = (number - quantiles[quantiles.length - 1]) / scale;
-            return Math.log1p(shape * excess) / shape + TAIL_RARITY;
+            double excess = (number - last) / scale;
+            return Math.log(1 + shape * excess) / shape + TAIL_RARITY;
         }
 
         /** The share of normal traffic that has less, below the tail. */
         double share(double number) {
-            double[] q = quantiles;
-            if (number < q[0]) {
+            // q[low] <= number < q[low + 1], of equal ones the last: first among every 16th, then among 16
+            int block = Kernels.atMost(coarse, 0, coarse.length, number) - 1;
+            if (block < 0) {
                 return 0;
             }
-            int low = 0; // q[low] <= number < q[high], of equal ones the last
-            int high = q.length;
-            while (high - low > 1) {
-                int middle = low + high >>> 1;
-                if (q[middle] <= number) {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-            double step = TAIL_FROM / (q.length - 1);
-            if (low == q.length - 1) {
+            int low = block * FINE + Kernels.atMost(quantiles, block * FINE, FINE, number) - 1;
+            double step = TAIL_FROM / (points - 1);
+            if (low >= points - 1) {
                 return TAIL_FROM;
             }
-            return step * (low + (number - q[low]) / (q[low + 1] - q[low]));
+            return step * (low + (number - quantiles[low]) / (quantiles[low + 1] - quantiles[low]));
         }
 
         double rarity(double number) {
@@ -68,7 +74,7 @@ final class Anomaly {
         }
 
         double below(double number) {
-            return isTail(number) ? -Math.expm1(-tailRarity(number)) : share(number);
+            return isTail(number) ? 1 - Math.exp(-tailRarity(number)) : share(number);
         }
     }
 

@@ -1,5 +1,8 @@
 package peer;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
@@ -11,27 +14,45 @@ final class Encoder {
     // A double just below 1 has no more digits than these, and near 1 is where they matter.
     private static final double FINE = 1e16;
     private static final long FINES = 10_000_000_000_000_000L;
-    private static final byte[] PAIRS = new byte[200]; // 00 to 99
+    private static final long E8 = 100_000_000;
+    private static final long ZEROS = 0x3030_3030_3030_3030L;
+    private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    // Of 000 to 999: the three digits, from the lowest byte on, and how many are left without zeros at the end
+    private static final int[] DIGITS = new int[1000];
+    private static final byte[] KEPT = new byte[1000];
 
     static {
-        for (int i = 0; i < 100; i++) {
-            PAIRS[2 * i] = (byte) ('0' + i / 10);
-            PAIRS[2 * i + 1] = (byte) ('0' + i % 10);
+        for (int i = 0; i < 1000; i++) {
+            DIGITS[i] = '0' + i / 100 | '0' + i / 10 % 10 << 8 | '0' + i % 10 << 16;
+            KEPT[i] = (byte) (i == 0 ? 0 : i % 100 == 0 ? 1 : i % 10 == 0 ? 2 : 3);
         }
     }
 
-    private final byte[][] begins; // of each source: up to the offset
-    private final byte[] eventId;
-    private final byte[] userId = ascii("\",\"user_id\":\"");
-    private final byte[] eventTime = ascii("\",\"event_time_ms\":");
-    private final byte[] scoredTime = ascii(",\"scored_time_ms\":");
-    private final byte[] eventsSeen = ascii(",\"events_seen\":");
-    private final byte[][] flags = new byte[4][]; // by late + 2 time_bounded
-    private final byte[][] horizons;
-    private final byte[] anomaly = ascii("\"anomaly\":");
-    private final byte[] surprise = ascii(",\"surprise\":");
-    private final byte[][] parts = new byte[Model.PARTS.length][];
-    private final byte[] strain = ascii("},\"strain\":");
+    /** What is the same in each record, to be copied eight bytes at a time, and a few too many. */
+    private record Text(long[] words, int length) {
+        static Text of(String text) {
+            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+            long[] words = new long[(bytes.length + 7) / 8];
+            byte[] whole = Arrays.copyOf(bytes, words.length * 8);
+            for (int i = 0; i < words.length; i++) {
+                words[i] = (long) LONG.get(whole, i * 8);
+            }
+            return new Text(words, bytes.length);
+        }
+    }
+
+    private final Text[] begins; // of each source: up to the offset
+    private final Text eventId;
+    private final Text userId = Text.of("\",\"user_id\":\"");
+    private final Text eventTime = Text.of("\",\"event_time_ms\":");
+    private final Text scoredTime = Text.of(",\"scored_time_ms\":");
+    private final Text eventsSeen = Text.of(",\"events_seen\":");
+    private final Text[] flags = new Text[4]; // by late + 2 time_bounded
+    private final Text[] horizons;
+    private final Text anomaly = Text.of("\"anomaly\":");
+    private final Text surprise = Text.of(",\"surprise\":");
+    private final Text[] parts = new Text[Model.PARTS.length];
+    private final Text strain = Text.of("},\"strain\":");
 
     private final byte[] buffer = new byte[4096 + 2 * ID_MAX_BYTES];
     private final long[] micros = new long[Model.PARTS.length];
@@ -39,22 +60,22 @@ final class Encoder {
     private int both; // where what both records say ends
 
     Encoder(Model model, String[] topics, int partition) {
-        begins = new byte[topics.length][];
+        begins = new Text[topics.length];
         for (int source = 0; source < topics.length; source++) {
-            begins[source] = ascii("{\"schema_version\":1,\"id\":\"" + topics[source] + "-" + partition + "-");
+            begins[source] = Text.of("{\"schema_version\":1,\"id\":\"" + topics[source] + "-" + partition + "-");
         }
-        eventId = ascii("-" + model.hash + "\",\"event_id\":\"");
+        eventId = Text.of("-" + model.hash + "\",\"event_id\":\"");
         for (int bits = 0; bits < flags.length; bits++) {
-            flags[bits] = ascii(
+            flags[bits] = Text.of(
                 ",\"model\":\"" + model.name + "\",\"model_hash\":\"" + model.hash + "\",\"late\":" + ((bits & 1) != 0)
                     + ",\"time_bounded\":" + ((bits & 2) != 0) + ",\"carry_rebuilt\":false,");
         }
-        horizons = new byte[model.horizons.length][];
+        horizons = new Text[model.horizons.length];
         for (int k = 0; k < horizons.length; k++) {
-            horizons[k] = ascii((k == 0 ? "\"purchase_intent\":{\"" : ",\"") + model.horizons[k] + "\":");
+            horizons[k] = Text.of((k == 0 ? "\"purchase_intent\":{\"" : ",\"") + model.horizons[k] + "\":");
         }
         for (int part = 0; part < parts.length; part++) {
-            parts[part] = ascii((part == 0 ? ",\"surprise_parts\":{\"" : ",\"") + Model.PARTS[part] + "\":");
+            parts[part] = Text.of((part == 0 ? ",\"surprise_parts\":{\"" : ",\"") + Model.PARTS[part] + "\":");
         }
     }
 
@@ -91,7 +112,7 @@ final class Encoder {
     byte[] anomaly(double anomaly, float[] nats, int from, double strain) {
         at = both;
         put(this.anomaly);
-        putFraction((long) (anomaly * FINE + 0.5), FINES, 16);
+        putFine(anomaly);
         long sum = 0;
         for (int part = 0; part < parts.length; part++) {
             micros[part] = Math.abs(rounded(nats[from + part]));
@@ -118,54 +139,71 @@ final class Encoder {
             buffer[at++] = '-';
             micros = -micros;
         }
-        putFraction(micros, MICROS, 6);
-    }
-
-    /** `number` / `unit`, where `unit` has so many zeros; without zeros at the end. */
-    private void putFraction(long number, long unit, int zeros) {
-        long whole = number / unit;
+        long whole = micros / MICROS;
+        int rest = (int) (micros - whole * MICROS);
         put(whole);
         buffer[at++] = '.';
-        long rest = number - whole * unit;
-        for (int i = at + zeros - 2; i >= at; i -= 2) {
-            long next = rest / 100;
-            int pair = 2 * (int) (rest - next * 100);
-            buffer[i] = PAIRS[pair];
-            buffer[i + 1] = PAIRS[pair + 1];
-            rest = next;
-        }
-        int end = at + zeros;
+        int high = rest / 1000;
+        int low = rest - high * 1000;
+        LONG.set(buffer, at, DIGITS[high] | (long) DIGITS[low] << 24);
+        at += low > 0 ? 3 + KEPT[low] : Math.max(1, KEPT[high]);
+    }
+
+    /** A number from 0 to 1. */
+    private void putFine(double number) {
+        long fine = (long) (number * FINE + 0.5);
+        buffer[at++] = (byte) (fine < FINES ? '0' : '1');
+        buffer[at++] = '.';
+        long rest = fine < FINES ? fine : 0;
+        int high = (int) (rest / E8);
+        LONG.set(buffer, at, eight(high));
+        LONG.set(buffer, at + 8, eight((int) (rest - (long) high * E8)));
+        int end = at + 16;
         while (end > at + 1 && buffer[end - 1] == '0') {
             end--;
         }
         at = end;
     }
 
-    /** A number of 0 or more. */
+    /** A number of 0 or more, below 10^15. */
     private void put(long number) {
-        int digits = 1;
-        for (long bound = 10; digits < 19 && number >= bound; bound *= 10) {
-            digits++;
-        }
-        int i = at + digits;
-        at = i;
-        while (number >= 100) {
-            long next = number / 100;
-            int pair = 2 * (int) (number - next * 100);
-            buffer[--i] = PAIRS[pair + 1];
-            buffer[--i] = PAIRS[pair];
-            number = next;
-        }
-        if (number >= 10) {
-            buffer[--i] = PAIRS[2 * (int) number + 1];
-            buffer[--i] = PAIRS[2 * (int) number];
+        if (number < 10) {
+            buffer[at++] = (byte) ('0' + number);
+        } else if (number < E8) {
+            put((int) number);
         } else {
-            buffer[--i] = (byte) ('0' + number);
+            int high = (int) (number / E8);
+            put(high);
+            LONG.set(buffer, at, eight((int) (number - (long) high * E8)));
+            at += 8;
         }
     }
 
-    private void put(byte[] text) {
-        put(text, 0, text.length);
+    /** Below 10^8. */
+    private void put(int number) {
+        long digits = eight(number);
+        int zeros = Math.min(7, Long.numberOfTrailingZeros(digits ^ ZEROS) >> 3);
+        LONG.set(buffer, at, digits >>> 8 * zeros);
+        at += 8 - zeros;
+    }
+
+    /** The eight digits of a number below 10^8, the first in the lowest byte. */
+    private static long eight(int number) {
+        int high = number / 10_000;
+        long fours = high | (long) (number - high * 10_000) << 32;
+        long hundreds = fours * 10_486 >>> 20 & 0x0000_007F_0000_007FL; // / 100
+        long twos = hundreds | fours - 100 * hundreds << 16;
+        long tens = twos * 103 >>> 10 & 0x000F_000F_000F_000FL; // / 10
+        return (tens | twos - 10 * tens << 8) + ZEROS;
+    }
+
+    private void put(Text text) {
+        int to = at;
+        for (long word : text.words) {
+            LONG.set(buffer, to, word);
+            to += 8;
+        }
+        at += text.length;
     }
 
     private void put(byte[] text, int from, int to) {
@@ -173,7 +211,4 @@ final class Encoder {
         at += to - from;
     }
 
-    private static byte[] ascii(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
-    }
 }

@@ -26,13 +26,27 @@ final class EventParser {
         {"search"},
         {"purchase", "refund"},
     };
+    // Before the words, which are read by it
+    private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final Word USER_ID = new Word("user_id");
+    private static final Word EVENT_ID = new Word("event_id");
+    private static final Word EVENT_NAME = new Word("event_name");
+    private static final Word EVENT_TIME = new Word("event_time");
+    private static final Word DEVICE = new Word("device_id");
+    private static final Word COUNTRY = new Word("country");
+    private static final Word LOCATION = new Word("location_id");
+    private static final Word ITEM = new Word("item_id");
+    private static final Word CATEGORY = new Word("item_category");
+    private static final Word PRICE = new Word("price");
+    private static final Word SEARCH_TERM = new Word("search_term");
+    private static final Word VALUE = new Word("value");
+    private static final Word ITEMS = new Word("items");
     private static final double PRICE_MAX = 1e9;
     private static final int ID_MAX_LENGTH = 256;
     private static final long TIME_MAX_MS = 253_402_300_799_999L; // the end of year 9999
     private static final int TIME_DIGITS = 15;
     private static final int NESTED_MAX = 200;
 
-    private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final long ONES = 0x0101_0101_0101_0101L;
     private static final long HIGH = 0x8080_8080_8080_8080L;
     private static final double[] POWERS = new double[23]; // exact, as doubles
@@ -50,8 +64,19 @@ final class EventParser {
         }
     }
 
-    private final byte[][][] names; // of each source's actions
-    private final int[] firstAction;
+    /** A word of 5 to 16 letters, compared by its first and its last eight. */
+    private record Word(int length, long head, long tail) {
+        Word(String word) {
+            this(word.getBytes(StandardCharsets.UTF_8));
+        }
+
+        private Word(byte[] word) {
+            this(word.length, EventParser.head(Arrays.copyOf(word, 16), 0, word.length), EventParser.tail(word, 0, word.length));
+        }
+    }
+
+    private final Word[][] names = new Word[NAMES.length][]; // of each source's actions
+    private final int[] firstAction = new int[NAMES.length];
     private final long maxAheadMs;
     private final long maxBehindMs;
 
@@ -66,14 +91,12 @@ final class EventParser {
     EventParser(long maxAheadMs, long maxBehindMs) {
         this.maxAheadMs = maxAheadMs;
         this.maxBehindMs = maxBehindMs;
-        names = new byte[NAMES.length][][];
-        firstAction = new int[NAMES.length];
         int action = 1;
         for (int source = 0; source < NAMES.length; source++) {
             firstAction[source] = action;
-            names[source] = new byte[NAMES[source].length][];
+            names[source] = new Word[NAMES[source].length];
             for (int i = 0; i < NAMES[source].length; i++, action++) {
-                names[source][i] = NAMES[source][i].getBytes(StandardCharsets.UTF_8);
+                names[source][i] = new Word(NAMES[source][i]);
             }
         }
     }
@@ -90,7 +113,7 @@ final class EventParser {
         event.json = value;
         try {
             object(event);
-        } catch (NotAnEvent | ArrayIndexOutOfBoundsException refused) { // the latter: it ends too soon
+        } catch (NotAnEvent | IndexOutOfBoundsException refused) { // the latter: it ends too soon
             return false;
         }
         long recordMs = event.recordTimeMs;
@@ -138,59 +161,59 @@ final class EventParser {
     private void field(Event event, int name, int length) {
         switch (length) {
             case 5 -> {
-                if (event.source == CLICKS && is(name, "price") || event.source > SEARCHES && is(name, "value")) {
+                if (event.source == CLICKS && is(name, PRICE) || event.source > SEARCHES && is(name, VALUE)) {
                     event.price = amount();
-                } else if (event.source > SEARCHES && is(name, "items")) {
+                } else if (event.source > SEARCHES && is(name, ITEMS)) {
                     items(event);
                 } else {
                     skip(0);
                 }
             }
             case 7 -> {
-                if (is(name, "user_id")) {
+                if (is(name, USER_ID)) {
                     userId(event);
-                } else if (event.source == CLICKS && is(name, "item_id")) {
+                } else if (event.source == CLICKS && is(name, ITEM)) {
                     event.item = itemId();
-                } else if (is(name, "country")) {
+                } else if (is(name, COUNTRY)) {
                     event.country = whereabout();
                 } else {
                     skip(0);
                 }
             }
             case 8 -> {
-                if (is(name, "event_id")) {
+                if (is(name, EVENT_ID)) {
                     eventId(event);
                 } else {
                     skip(0);
                 }
             }
             case 9 -> {
-                if (is(name, "device_id")) {
+                if (is(name, DEVICE)) {
                     event.device = whereabout();
                 } else {
                     skip(0);
                 }
             }
             case 10 -> {
-                if (is(name, "event_name")) {
+                if (is(name, EVENT_NAME)) {
                     action(event);
-                } else if (is(name, "event_time")) {
+                } else if (is(name, EVENT_TIME)) {
                     event.timeMs = time();
                 } else {
                     skip(0);
                 }
             }
             case 11 -> {
-                if (event.source == SEARCHES && is(name, "search_term")) {
+                if (event.source == SEARCHES && is(name, SEARCH_TERM)) {
                     event.item = searchTerm();
-                } else if (is(name, "location_id")) {
+                } else if (is(name, LOCATION)) {
                     event.place = whereabout();
                 } else {
                     skip(0);
                 }
             }
             case 13 -> {
-                if (event.source == CLICKS && is(name, "item_category")) {
+                if (event.source == CLICKS && is(name, CATEGORY)) {
                     event.category = category();
                 } else {
                     skip(0);
@@ -200,13 +223,19 @@ final class EventParser {
         }
     }
 
-    private boolean is(int name, String word) {
-        for (int i = 0; i < word.length(); i++) {
-            if (json[name + i] != word.charAt(i)) {
-                return false;
-            }
-        }
-        return true;
+    /** Whether what begins there, and is as long, is the word. */
+    private boolean is(int name, Word word) {
+        return head(json, name, word.length) == word.head && tail(json, name, word.length) == word.tail;
+    }
+
+    /** A word of fewer than eight letters is always followed by so many more: a quote, at least, and what must come. */
+    private static long head(byte[] text, int at, int length) {
+        long head = (long) LONG.get(text, at);
+        return length < Long.BYTES ? head & (1L << 8 * length) - 1 : head;
+    }
+
+    private static long tail(byte[] text, int at, int length) {
+        return length <= Long.BYTES ? 0 : (long) LONG.get(text, at + length - Long.BYTES);
     }
 
     private void userId(Event event) {
@@ -243,9 +272,9 @@ final class EventParser {
 
     private void action(Event event) {
         string();
-        byte[][] known = names[event.source];
+        Word[] known = names[event.source];
         for (int i = 0; i < known.length; i++) {
-            if (Arrays.equals(json, from, to, known[i], 0, known[i].length)) {
+            if (to - from == known[i].length && is(from, known[i])) {
                 event.action = firstAction[event.source] + i;
                 return;
             }
@@ -499,9 +528,9 @@ final class EventParser {
             space();
             expect(':');
             space();
-            if (length == 7 && is(name, "item_id")) {
+            if (length == ITEM.length && is(name, ITEM)) {
                 event.item = itemId();
-            } else if (length == 13 && is(name, "item_category")) {
+            } else if (length == CATEGORY.length && is(name, CATEGORY)) {
                 event.category = category();
             } else {
                 skip(2);
@@ -663,10 +692,11 @@ final class EventParser {
     }
 
     private void literal(String word) {
-        if (!is(at, word)) {
-            throw REFUSED;
+        for (int i = 0; i < word.length(); i++, at++) {
+            if (json[at] != word.charAt(i)) {
+                throw REFUSED;
+            }
         }
-        at += word.length();
     }
 
     private void expect(char letter) {

@@ -1,7 +1,5 @@
 package peer;
 
-import jdk.incubator.vector.FloatVector;
-
 /**
  * An event and what its user did before -> the model's real-valued features and the classes of what came, as
  * {@code stream/features.py} and {@code stream/habits.py} say; and the row moved on by the event, but for its carry and
@@ -36,7 +34,8 @@ final class Features {
     private final double[] rhythmRatios = new double[RHYTHM_EDGES.length];
     private final double[] minuteSin = new double[MINUTES];
     private final double[] minuteCos = new double[MINUTES];
-    private final float[] lanes = new float[Math.max(Lanes.WIDTH, Rows.SCALES)];
+    private final float[] ones = new float[Rows.BUCKETS * Rows.BUCKETS]; // of each bucket: 1 there, 0 elsewhere
+    private final float[] fading = new float[Math.max(Lanes.WIDTH, Rows.SCALES)];
     private final Rows rows;
     private final Model model;
 
@@ -48,6 +47,9 @@ final class Features {
         this.rows = rows;
         for (int i = 0; i < GAP_EDGES_S.length; i++) {
             gapEdgesMs[i] = GAP_EDGES_S[i] * 1000L;
+        }
+        for (int bucket = 0; bucket < Rows.BUCKETS; bucket++) {
+            ones[bucket * Rows.BUCKETS + bucket] = 1f;
         }
         for (int i = 0; i < RHYTHM_EDGES.length; i++) {
             rhythmRatios[i] = Math.exp(RHYTHM_EDGES[i]);
@@ -96,20 +98,10 @@ final class Features {
 
     private void count(byte[] row, long gapMs, int bucket, float[] real, int realAt) {
         for (int scale = 0; scale < Rows.SCALES; scale++) {
-            lanes[scale] = gapMs / -1000f / SCALES_S[scale];
+            fading[scale] = gapMs / -1000f / SCALES_S[scale];
         }
-        Lanes.exp(FloatVector.fromArray(Lanes.FLOATS, lanes, 0)).intoArray(lanes, 0);
-        for (int scale = 0; scale < Rows.SCALES; scale++) {
-            int at = Rows.COUNTS + scale * Rows.BUCKETS * Float.BYTES;
-            float counted = Rows.getFloat(row, at + bucket * Float.BYTES) * lanes[scale] + 1f;
-            for (int i = 0; i < Rows.BUCKETS; i += Lanes.WIDTH) {
-                Lanes.into(Lanes.of(row, at + i * Float.BYTES).mul(lanes[scale]), row, at + i * Float.BYTES);
-            }
-            Rows.setFloat(row, at + bucket * Float.BYTES, counted);
-        }
-        for (int i = 0; i < Rows.SCALES * Rows.BUCKETS; i += Lanes.WIDTH) {
-            Lanes.log(Lanes.of(row, Rows.COUNTS + i * Float.BYTES).add(1f)).intoArray(real, realAt + i);
-        }
+        Kernels.exp(fading, Rows.SCALES);
+        Kernels.count(row, Rows.COUNTS, fading, ones, bucket * Rows.BUCKETS, real, realAt);
     }
 
     private void price(byte[] row, float price, float[] real, int realAt, int[] classes, int classesAt) {

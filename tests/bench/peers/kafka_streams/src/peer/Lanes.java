@@ -1,5 +1,7 @@
 package peer;
 
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -28,13 +30,18 @@ final class Lanes {
         return ByteVector.fromArray(BYTES, row, at).reinterpretAsFloats();
     }
 
+    static FloatVector of(MemorySegment numbers, long at) {
+        return FloatVector.fromMemorySegment(FLOATS, numbers, at, ByteOrder.nativeOrder());
+    }
+
     static void into(FloatVector lanes, byte[] row, int at) {
         lanes.reinterpretAsBytes().intoArray(row, at);
     }
 
     /** Coefficients of Cephes' expf. */
     static FloatVector exp(FloatVector x) {
-        FloatVector bounded = x.max(LEAST).min(MOST);
+        FloatVector bounded = x.blend(LEAST, x.compare(VectorOperators.LT, LEAST)); // max and min mind NaN: thrice the cost
+        bounded = bounded.blend(MOST, bounded.compare(VectorOperators.GT, MOST));
         FloatVector shifted = bounded.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUNDING));
         FloatVector whole = shifted.sub(ROUNDING);
         FloatVector rest = whole.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), bounded);

@@ -24,7 +24,7 @@ record Peer(
     /** How an event is scored, and where its user's row is meanwhile. */
     enum Variant {
         ONNX, // each by ONNX Runtime, rows in the store with its stock cache
-        VECTOR, // each by hand on the Vector API, rows in the heap
+        VECTOR, // many at once by hand on the Vector API, rows in the heap
         BATCHED, // many at once by ONNX Runtime, rows in the heap
     }
 
@@ -44,7 +44,7 @@ record Peer(
     }
 
     private Processor<byte[], byte[], byte[], byte[]> processor() {
-        return variant == Variant.BATCHED ? new BatchProcessor(this) : new EventProcessor(this);
+        return variant == Variant.ONNX ? new EventProcessor(this) : new BatchProcessor(this);
     }
 
     private StoreBuilder<?> store() {

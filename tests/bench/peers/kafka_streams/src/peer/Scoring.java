@@ -44,8 +44,15 @@ final class Scoring {
         batch.late[i] = features.late;
     }
 
+    boolean full() {
+        return batch.size == batch.events.length;
+    }
+
     /** Scores what was added and sends it on; the batch is empty then. */
     void score() {
+        if (batch.size == 0) {
+            return;
+        }
         network.step(batch);
         long nowMs = context.currentSystemTimeMs();
         for (int i = 0; i < batch.size; i++) {
