@@ -13,12 +13,13 @@ import org.apache.kafka.streams.state.Stores;
 /**
  * What all tasks of a run share: three topics into one processor with one store, and two sinks.
  *
+ * @param weights of the variant that needs them, else null
  * @param sources clicks, searches, purchases
  * @param outputs purchase intent, anomaly scores
  * @param cachedRows in the heap, of each task
  */
 record Peer(
-    Variant variant, Model model, Rows rows, String[] sources, String[] outputs, int partitions, int cachedRows) {
+    Variant variant, Model model, VectorWeights weights, Rows rows, String[] sources, String[] outputs, int partitions, int cachedRows) {
     static final String STORE = "users";
 
     /** How an event is scored, and where its user's row is meanwhile. */
@@ -57,7 +58,7 @@ record Peer(
     }
 
     Network network(int capacity) {
-        return variant == Variant.VECTOR ? new VectorNetwork(model, rows) : new OnnxNetwork(model, rows, capacity);
+        return variant == Variant.VECTOR ? new VectorNetwork(weights, rows) : new OnnxNetwork(model, rows, capacity);
     }
 
     EventParser parser() {

@@ -17,13 +17,16 @@ import org.apache.kafka.streams.processor.internals.ProcessorNode;
  * which cost as much as those of many, are left for the next time where there is one soon.
  */
 final class BatchProcessor implements Processor<byte[], byte[], byte[], byte[]> {
-    static final int CAPACITY = 1024; // 512 is 5 % slower, 2,048 no faster
+    static final int CAPACITY = 2048; // ONNX Runtime: 8 % less CPU than with 1,024; by hand: the same
     private static final Duration MAX_WAIT = Duration.ofMillis(10);
+    // Users whose step costs each of them twice what it costs them among many, or thereabouts
+    private static final int FEW_BY_ONNX = 64;
+    private static final int FEW_BY_HAND = 8;
     private static final int USERS_AT_ONCE = 256; // what they need fits into the second-level cache
     private static final int LEFT_MAX = CAPACITY / 2;
 
     private final Peer peer;
-    private final int few; // users, whose step is not worth its fixed cost
+    private final int few;
     private final EventParser parser;
     private final Event[] events = new Event[CAPACITY];
     private final Event[] left = new Event[CAPACITY];
@@ -39,7 +42,7 @@ final class BatchProcessor implements Processor<byte[], byte[], byte[], byte[]> 
 
     BatchProcessor(Peer peer) {
         this.peer = peer;
-        few = peer.variant() == Peer.Variant.VECTOR ? 8 : 32;
+        few = peer.variant() == Peer.Variant.VECTOR ? FEW_BY_HAND : FEW_BY_ONNX;
         parser = peer.parser();
         for (int i = 0; i < CAPACITY; i++) {
             events[i] = new Event();

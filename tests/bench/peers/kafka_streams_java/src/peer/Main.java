@@ -12,7 +12,7 @@ import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThr
 /** Scores events on Kafka Streams until SIGTERM. */
 public final class Main {
     private static final Duration CLOSE_WITHIN = Duration.ofSeconds(30);
-    // Of a process; 0.75 GB of heap
+    // Of a process; 0.75 GB of heap. Never fewer than those of a batch, which all have to be there
     private static final int CACHED_ROWS = 500_000;
 
     private Main() {}
@@ -22,14 +22,16 @@ public final class Main {
         Model model = new Model(Path.of(flag(flags, "model")));
         Rows rows = new Rows(model.sequence, model.hidden, Long.parseUnsignedLong(model.hash, 16));
         int partitions = Integer.parseInt(flag(flags, "partitions"));
+        Peer.Variant variant = Peer.Variant.valueOf(flag(flags, "variant").toUpperCase(Locale.ROOT));
         Peer peer = new Peer(
-            Peer.Variant.valueOf(flag(flags, "variant").toUpperCase(Locale.ROOT)),
+            variant,
             model,
+            variant == Peer.Variant.VECTOR ? new VectorWeights(model) : null,
             rows,
             new String[] {flag(flags, "clicks"), flag(flags, "searches"), flag(flags, "purchases")},
             new String[] {flag(flags, "purchase-intent"), flag(flags, "anomaly-scores")},
             partitions,
-            CACHED_ROWS / partitions);
+            Math.max(CACHED_ROWS / partitions, 2 * BatchProcessor.CAPACITY));
         KafkaStreams streams = new KafkaStreams(
             peer.topology(),
             Settings.streams(
