@@ -76,10 +76,11 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def rarity(self, number: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] -ln of the share that has more: it goes on rising where that share is nothing beside 1."""
         quantiles, shares = _ladder(self.quantiles)
-        body = interp(number, quantiles, shares)
-        excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
-        beyond = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
-        return np.asarray(np.where(excess > 0, beyond, -np.log1p(-body)))
+        rarity = np.asarray(-np.log1p(-interp(number, quantiles, shares)))
+        beyond = np.flatnonzero(number > quantiles[-1])
+        excess = (number[beyond] - quantiles[-1]) / self.tail_scale
+        rarity[beyond] = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
+        return rarity
 
 
 @lru_cache

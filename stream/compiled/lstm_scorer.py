@@ -6,6 +6,8 @@ The whole batch goes through without the interpreter: a step of one user costs n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import nn
 
 from stream.compiled.compiling import compiled, summing
 from stream.compiled.functions import exp, sigmoid, tanh
-from stream.compiled.products import add_product, pack, padded
+from stream.compiled.products import ROWS, add_product, pack, padded
 from stream.features import NOTHING, PARTS, Features, Seen
 from stream.model import GIVEN, BehaviourModel
 from stream.scorer import Scorer, Scores
@@ -25,6 +27,7 @@ Floats = NDArray[np.float32]
 
 # As long as no logit is further from 0, e to its power is a number, and their sum.
 _LOGIT_MOST = np.float32(60)
+_BLOCK = 8 * ROWS  # users at a time
 
 
 class _Product(NamedTuple):
@@ -40,13 +43,6 @@ class _Product(NamedTuple):
             begin[: len(weights)] = bias.detach().numpy()
         return cls(pack(weights.detach().numpy()), begin)
 
-    def rows(self, a: Floats, room: Floats) -> Floats:
-        """[M, N padded] of a [M, K], in `room`: fresh memory takes as long to come by as a tenth of the product."""
-        out = room[: len(a) * len(self.bias)].reshape(len(a), len(self.bias))
-        out[:] = self.bias
-        add_product(out, a, self.panels)
-        return out
-
 
 class LstmScorer:
     """A model whose cell is an LSTM. One thread at a time."""
@@ -56,7 +52,6 @@ class LstmScorer:
         self.model = model = model.to(self.device).eval()
         sizes = model.sizes
         self._horizons, self._fraud = len(sizes.horizons), sizes.fraud
-        self._memory = np.empty(0, np.float32)
         self._layers = [_layer(model.recurrent, layer) for layer in range(sizes.layers)]
         of_out: list[torch.Tensor] = [model.intent.weight]
         of_x: list[torch.Tensor] = [model.intent_direct.weight]
@@ -65,7 +60,9 @@ class LstmScorer:
             of_out.append(model.fraud.weight[:, : sizes.hidden])
             of_x.append(model.fraud.weight[:, sizes.hidden :])
             bias.append(model.fraud.bias)
-        self._heads = _Product.of(torch.cat(of_out), torch.cat(bias)), pack(torch.cat(of_x).detach().numpy())
+        # Weights of the state and of x, and bias: so few that panels would be filled up with nothing
+        heads: list[Floats] = [torch.cat(of).detach().numpy() for of in (of_out, of_x, bias)]
+        self._heads = heads[0], heads[1], heads[2]
         self._next = _Product.of(model.next_event.weight, model.next_event.bias)
         self._classes = np.cumsum([0, *sizes.part_classes])
         tables = [cast(nn.Embedding, table).weight.detach().numpy().ravel() for table in model.given]
@@ -76,42 +73,48 @@ class LstmScorer:
     @torch.inference_mode()
     def score(self, seen: Seen, packing: Packing, carry: torch.Tensor) -> tuple[Scores, torch.Tensor]:
         """Packed events and carry [U, P, L, H] -> scores and carry."""
-        x, out, moved = self._advance(seen.features, packing, carry)
-        before = np.concatenate([carry[:, 0, -1].numpy(), out])[packing.before]
+        x = self._embed(seen.features)
+        moved = carry.numpy().copy()
+        below = self._below(x, packing, moved)
+        heads = np.empty((len(x), self._horizons + self._fraud), np.float32)
         nats = np.empty((len(x), len(PARTS)), np.float32)
-        room = self._room(len(x))
-        _surprise(self._next.rows(before, room), self._classes, seen.classes, self._given, self._given_of, nats)
-        of_out, of_x = self._heads
-        heads = of_out.rows(out, room)
-        add_product(heads, x, of_x)
-        _sigmoids(heads, self._horizons + self._fraud)
+        with _layer_of(moved, -1) as (hidden, cell):
+            _score(
+                below, x, packing.batch_sizes, *self._layers[-1], hidden, cell, *self._next, *self._heads,
+                self._classes, seen.classes, self._given, self._given_of, nats, heads,
+            )  # fmt: skip
         fraud = heads[:, self._horizons].copy() if self._fraud else None
-        return Scores(heads[:, : self._horizons].copy(), nats, fraud), moved
+        return Scores(np.ascontiguousarray(heads[:, : self._horizons]), nats, fraud), torch.from_numpy(moved)
 
     @torch.inference_mode()
     def advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> torch.Tensor:
         """Only the carry, for a rolling sequence that is run again."""
-        return self._advance(features, packing, carry)[2]
+        moved = carry.numpy().copy()
+        below = self._below(self._embed(features), packing, moved)
+        with _layer_of(moved, -1) as (hidden, cell):
+            _recur(below, packing.batch_sizes, *self._layers[-1], hidden, cell)
+        return torch.from_numpy(moved)
 
-    def _room(self, events: int) -> Floats:
-        """For the rows of any of its products."""
-        widest = max(len(product.bias) for product in (self._next, self._heads[0], *(p for p, _ in self._layers)))
-        if len(self._memory) < events * widest:
-            self._memory = np.empty(events * widest, np.float32)
-        return self._memory
-
-    def _advance(
-        self, features: Features, packing: Packing, carry: torch.Tensor
-    ) -> tuple[Floats, Floats, torch.Tensor]:
+    def _embed(self, features: Features) -> Floats:
+        """x [N, width]."""
         x: Floats = self.model.embed(*(torch.from_numpy(column) for column in features)).numpy()
-        moved, below = carry.numpy().copy(), x
-        for layer, (product, recurrent) in enumerate(self._layers):
-            hidden, cell = (np.ascontiguousarray(moved[:, part, layer]) for part in (0, 1))
-            out = np.empty((len(x), hidden.shape[1]), np.float32)
-            _recur(product.rows(below, self._room(len(x))), recurrent, packing.batch_sizes, hidden, cell, out)
-            moved[:, 0, layer], moved[:, 1, layer] = hidden, cell
-            below = out
-        return x, below, torch.from_numpy(moved)
+        return x
+
+    def _below(self, x: Floats, packing: Packing, moved: Floats) -> Floats:
+        """What the last layer is given [N, ...]; the others' part of the carry [U, P, L, H] is moved on."""
+        below = x
+        for i, layer in enumerate(self._layers[:-1]):
+            with _layer_of(moved, i) as (hidden, cell):
+                below = _recur(below, packing.batch_sizes, *layer, hidden, cell)
+        return below
+
+
+@contextmanager
+def _layer_of(carry: Floats, layer: int) -> Iterator[tuple[Floats, Floats]]:
+    """(hidden, cell) [U, H] of a layer, each in one piece; what becomes of them goes back into the carry."""
+    both = tuple(np.ascontiguousarray(carry[:, part, layer]) for part in (0, 1))
+    yield both[0], both[1]
+    carry[:, 0, layer], carry[:, 1, layer] = both
 
 
 def scorer(model: BehaviourModel, device: torch.device) -> LstmScorer | Scorer:
@@ -119,30 +122,98 @@ def scorer(model: BehaviourModel, device: torch.device) -> LstmScorer | Scorer:
     return LstmScorer(model) if model.sizes.cell == "lstm" and device.type == "cpu" else Scorer(model, device)
 
 
-def _layer(recurrent: nn.RNNBase, layer: int) -> tuple[_Product, Floats]:
-    """The product with the input, and the panels of that with the state before."""
+def _layer(recurrent: nn.RNNBase, layer: int) -> tuple[Floats, Floats, Floats]:
+    """Panels and bias of the product with the input, and panels of that with the state before."""
     of_input, of_state, *bias = (
         cast(torch.Tensor, getattr(recurrent, f"{name}_l{layer}"))
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    return _Product.of(of_input, bias[0] + bias[1]), pack(of_state.detach().numpy())
+    return *_Product.of(of_input, bias[0] + bias[1]), pack(of_state.detach().numpy())
 
 
 @compiled
-def _recur(gates: Any, panels: Any, batch_sizes: Any, hidden: Any, cell: Any, out: Any) -> None:
-    """Users' events step by step: gates [N, 4H padded] from the input, hidden and cell [U, H] moved on, out [N, H]."""
-    size = hidden.shape[1]
+def _recur(below: Any, batch_sizes: Any, of_input: Any, bias: Any, of_state: Any, hidden: Any, cell: Any) -> Any:
+    """Users' events step by step: what is given [N, ...] -> out [N, H]; hidden and cell [U, H] move on."""
+    out = np.empty((len(below), hidden.shape[1]), np.float32)
+    gates = np.empty((_BLOCK, len(bias)), np.float32)
     begin = 0
-    for step in range(len(batch_sizes)):
-        users = batch_sizes[step]
-        add_product(gates[begin : begin + users], hidden[:users], panels)
-        for u in range(users):
-            gate = gates[begin + u]
-            for j in range(size):
-                kept = sigmoid(gate[size + j]) * cell[u, j] + sigmoid(gate[j]) * tanh(gate[2 * size + j])
-                shown = sigmoid(gate[3 * size + j]) * tanh(kept)
-                cell[u, j], hidden[u, j], out[begin + u, j] = kept, shown, shown
+    for users in batch_sizes:
+        for user in range(0, users, _BLOCK):
+            end = min(user + _BLOCK, users)
+            at = slice(begin + user, begin + end)
+            _move(below[at], of_input, bias, of_state, gates, hidden[user:end], cell[user:end])
+            out[at] = hidden[user:end]
         begin += users
+    return out
+
+
+@compiled
+def _score(
+    below: Any,
+    x: Any,
+    batch_sizes: Any,
+    of_input: Any,
+    bias: Any,
+    of_state: Any,
+    hidden: Any,
+    cell: Any,
+    of_next: Any,
+    next_bias: Any,
+    of_out: Any,
+    of_x: Any,
+    head_bias: Any,
+    places: Any,
+    classes: Any,
+    given: Any,
+    given_of: Any,
+    nats: Any,
+    heads: Any,
+) -> None:
+    """The same of the last layer, with what is said before each event, of which `nats` are made, and after it: `heads`.
+
+    Block by block, so that all but the weights stays in the processor's first cache.
+    """
+    gates = np.empty((_BLOCK, len(bias)), np.float32)
+    logits = np.empty((_BLOCK, len(next_bias)), np.float32)
+    begin = 0
+    for users in batch_sizes:
+        for user in range(0, users, _BLOCK):
+            end = min(user + _BLOCK, users)
+            n, at, state = end - user, slice(begin + user, begin + end), hidden[user:end]
+            logits[:n] = next_bias
+            add_product(logits[:n], state, of_next)
+            _surprise(logits[:n], places, classes[at], given, given_of, nats[at])
+            _move(below[at], of_input, bias, of_state, gates, state, cell[user:end])
+            _say(state, x[at], of_out, of_x, head_bias, heads[at])
+        begin += users
+
+
+@compiled
+def _move(below: Any, of_input: Any, bias: Any, of_state: Any, gates: Any, hidden: Any, cell: Any) -> None:
+    """An event each of some users: hidden and cell [n, H] move on."""
+    n, size = hidden.shape
+    gates[:n] = bias
+    add_product(gates[:n], below, of_input)
+    add_product(gates[:n], hidden, of_state)
+    for u in range(n):
+        gate = gates[u]
+        for j in range(size):
+            kept = sigmoid(gate[size + j]) * cell[u, j] + sigmoid(gate[j]) * tanh(gate[2 * size + j])
+            cell[u, j] = kept
+            hidden[u, j] = sigmoid(gate[3 * size + j]) * tanh(kept)
+
+
+@summing
+def _say(state: Any, x: Any, of_state: Any, of_x: Any, bias: Any, heads: Any) -> None:
+    """Probabilities [n, heads] from states [n, H] and x [n, width]."""
+    for i in range(len(heads)):
+        for head in range(len(bias)):
+            total = np.float32(0)
+            for j in range(state.shape[1]):
+                total += state[i, j] * of_state[head, j]
+            for j in range(x.shape[1]):
+                total += x[i, j] * of_x[head, j]
+            heads[i, head] = sigmoid(total + bias[head])
 
 
 @summing
@@ -179,11 +250,3 @@ def _surprise(logits: Any, places: Any, classes: Any, given: Any, given_of: Any,
             for j in range(first, end):
                 total += weights[j]
             nats[i, part] = abs(np.log(total) + most - of_event[first + came])
-
-
-@compiled
-def _sigmoids(logits: Any, heads: int) -> None:
-    """Of the first columns, in place."""
-    for i in range(len(logits)):
-        for j in range(heads):
-            logits[i, j] = sigmoid(logits[i, j])
