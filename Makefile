@@ -37,15 +37,16 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 		if [ $$python = none ]; then \
 			echo "setup: needs Python 3.11 as python3.11 or python3; python3 is $$(python3 -V 2>&1)" >&2; exit 1; \
 		fi; \
-		rm -rf .venv && mkdir -p .venv/tmp && touch $(UNFINISHED) && printf "1/3 Python environment in .venv "; \
+		rm -rf .venv && mkdir -p .venv/tmp && touch $(UNFINISHED) && printf "1/4 Python environment in .venv "; \
 		$(call dotted,"$$python" $(MODULE) venv .venv); \
 	fi
 	@mkdir -p .venv/tmp && touch $(UNFINISHED)
-	@printf "2/3 packages, torch among them (half a minute on a fast line) "; \
+	@printf "2/4 packages, torch among them (half a minute on a fast line) "; \
 		$(call dotted,$(PYTHON) $(MODULE) pip install --quiet --disable-pip-version-check -c deploy/constraints.txt uv && \
 			.venv/bin/uv pip install --quiet --system-certs --python $(PYTHON) -c deploy/constraints.txt -e '.[dev]')
 	@rm -rf $(UNFINISHED) .venv/tmp
-	@printf "3/3 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) $(MODULE) stream.kafka.embedded)
+	@printf "3/4 Kafka, for demo and tests (43 MB, fetched once) "; $(call dotted,$(PYTHON) $(MODULE) stream.kafka.embedded)
+	@printf "4/4 machine code of the hot loops "; $(call dotted,$(PYTHON) $(MODULE) stream.warming)
 	@touch $@
 
 # Only as `make demo SECONDS=60`: a shell that exports its variables has one of this name too, its own age.

@@ -12,7 +12,7 @@ one of a user's events waits, all later ones of theirs wait too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,12 +51,30 @@ class Admission(NamedTuple):
     begun_anew: int  # so many users had been silent for too long
 
 
-def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | None) -> Admission:
+# (hashes [S, R] of the ids that rows hold, those [N] of events, their packing) -> [N] whether an event may be a repeat
+Suspects = Callable[[Hashes, Hashes, Packing], Bools]
+
+
+def suspects(held: Hashes, hashes: Hashes, packing: Packing) -> Bools:
+    """[N] arrival order, whether the event's user has another of the same hash, in the row or in the batch."""
+    users = packing.to_arrival(packing.user)
+    found = (held[packing.users[users]] == hashes[:, None]).any(axis=1)
+    mixed = hashes ^ (users.astype(np.uint64) * MIX)
+    in_order = np.sort(mixed)
+    if (in_order[1:] == in_order[:-1]).any():
+        _, first, place = np.unique(mixed, return_index=True, return_inverse=True)
+        found |= first[place] != np.arange(len(mixed))
+    return np.asarray(found)
+
+
+def admit(
+    table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | None, suspects: Suspects = suspects
+) -> Admission:
     """Decide on each event; a user who was silent for longer than `expiry_ms` (None: never) begins anew in the table.
 
     At most `max_steps` events of a user are admitted.
     """
-    slots = table.slots(events["partition"], events.key)
+    slots = table.slots_of(events)
     crowded = bool((slots == NO_ROOM).any())
     news = ~table.applied(slots, events["source"], events["offset"])
     held = len(events) - int(np.count_nonzero(news))
@@ -74,7 +92,7 @@ def admit(table: Table, events: EventBatch, *, max_steps: int, expiry_ms: int | 
         deferred = events.take(waits)
         events, slots = events.take(~waits), slots[~waits]
         packing = sequences.pack(slots)
-    repeats = _repeats(table, events, slots, packing)
+    repeats = _repeats(table, events, slots, packing, suspects)
     repeated = Repeated(events.take(repeats), slots[repeats])
     if len(repeated.slots):
         events, slots = events.take(~repeats), slots[~repeats]
@@ -128,21 +146,17 @@ def _silent(table: Table, events: EventBatch, packing: Packing, expiry_ms: int) 
     return packing.to_arrival(packing.rank >= from_rank[packing.user]), int(anew.sum())
 
 
-def _repeats(table: Table, events: EventBatch, slots: Ints, packing: Packing) -> Bools:
+def _repeats(table: Table, events: EventBatch, slots: Ints, packing: Packing, suspects: Suspects) -> Bools:
     """[N] the events whose id is that of one of their user's last R."""
     hashes: Hashes = events["event_hash"]
-    mixed = hashes ^ (slots.astype(np.uint64) * MIX)
-    in_order = np.sort(mixed)
-    suspect = table.holds_event(slots, hashes)
-    if (in_order[1:] == in_order[:-1]).any():
-        _, first, place = np.unique(mixed, return_index=True, return_inverse=True)
-        suspect |= first[place] != np.arange(len(mixed))
     repeats = np.zeros(len(hashes), np.bool_)
+    if not len(hashes):
+        return repeats
+    suspect = suspects(table.event_hashes_held, hashes, packing)
     if not suspect.any():  # nearly always
         return repeats
-    suspects = np.isin(packing.users, slots[suspect])
     user_of = packing.to_arrival(packing.user)
-    for user in np.flatnonzero(suspects).tolist():
+    for user in np.unique(user_of[suspect]).tolist():
         theirs = np.flatnonzero(user_of == user)
         before = table.event_hashes(int(packing.users[user]))
         repeats[theirs] = repeats_of(hashes[theirs].tolist(), before, table.sequence)

@@ -16,7 +16,7 @@ Below the tail a distribution is what was measured on normal traffic; above it, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ from stream.rows import MEMORY
 from stream.sequences import Ints, Packing
 
 Doubles = NDArray[np.float64]
+# As `np.interp`
+Interp = Callable[[Doubles, Doubles, Doubles], Doubles]
 
 # Where the tail begins: 1 % of the validation events are enough to fit two numbers to.
 TAIL_FROM = 0.99
@@ -42,13 +44,13 @@ _SHAPE_LEAST = 0.2
 SHARP = (ACTION, PRICE, CONTEXT)
 STRAIN_WEIGHTS = np.zeros(len(PARTS))
 STRAIN_WEIGHTS[[ACTION, PRICE, CONTEXT]] = 1.0, 0.5, 0.5
-_KEPT = 0.98  # of the strain, with every event
+KEPT = 0.98  # of the strain, with every event
 # Times the mean, above which nats strain: so that normal traffic, on the whole, relaxes. At 0.5 % false alarms a
 # shopper-day 74 % of simulated fraudsters are found with it, 70 % without.
 USUAL = 1.1
-_PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
+PRIOR = 1.0  # events' worth of nothing unusual that everybody begins with
 EVEN = 4.0  # nats of a rhythm, below which it strains nothing
-_EVEN_WEIGHT = 0.5
+EVEN_WEIGHT = 0.5
 # -ln of how much rarer one event must be than a strain to count as much: alone it says little of fraud. Of simulated
 # fraudsters 70 % are found with 10, 67 % with 5; an impossible purchase is among the rarest 0.7 % of events, or 0.35 %.
 _SINGLE_LESS = math.log(7)
@@ -67,14 +69,14 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if not (self.tail_scale > 0 and self.tail_shape > 0):
             raise ValueError(f"expected tail scale and shape above 0, got {self.tail_scale} and {self.tail_shape}")
 
-    def below(self, number: Doubles) -> Doubles:
+    def below(self, number: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] the share of normal traffic that has less; strictly rising in the tail."""
-        return -np.expm1(-self.rarity(number))
+        return -np.expm1(-self.rarity(number, interp))
 
-    def rarity(self, number: Doubles) -> Doubles:
+    def rarity(self, number: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] -ln of the share that has more: it goes on rising where that share is nothing beside 1."""
         quantiles, shares = _ladder(self.quantiles)
-        body = np.interp(number, quantiles, shares)
+        body = interp(number, quantiles, shares)
         excess = np.maximum(number - quantiles[-1], 0.0) / self.tail_scale
         beyond = np.log1p(self.tail_shape * excess) / self.tail_shape - math.log1p(-TAIL_FROM)
         return np.asarray(np.where(excess > 0, beyond, -np.log1p(-body)))
@@ -101,13 +103,14 @@ class NormalTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if len(self.parts) != len(SHARP):
             raise ValueError(f"expected {len(SHARP)} distributions of parts, got {len(self.parts)}")
 
-    def sharpness(self, nats: NDArray[np.float32]) -> Doubles:
+    def sharpness(self, nats: NDArray[np.float32], interp: Interp = np.interp) -> Doubles:
         """[N] the rarity of the rarest part of each event, from its nats [N, len(PARTS)]."""
-        return _rarest(nats, self.parts)
+        return _rarest(nats, self.parts, interp)
 
-    def anomaly(self, nats: NDArray[np.float32], strain: Doubles) -> Doubles:
+    def anomaly(self, nats: NDArray[np.float32], strain: Doubles, interp: Interp = np.interp) -> Doubles:
         """[N] in [0, 1], from the nats [N, len(PARTS)] of each event and the strain with it."""
-        return self.rarity.below(_rarer(self.sharp.rarity(self.sharpness(nats)), self.strain.rarity(strain)))
+        sharp = self.sharp.rarity(self.sharpness(nats, interp), interp)
+        return self.rarity.below(_rarer(sharp, self.strain.rarity(strain, interp)), interp)
 
 
 class Strained(NamedTuple):
@@ -115,6 +118,10 @@ class Strained(NamedTuple):
 
     strain: Doubles  # [N]
     memory: NDArray[np.void]  # [U] of MEMORY
+
+
+# As `strained`
+StrainedBy = Callable[[NDArray[np.float32], Packing, NDArray[np.void], NormalTraffic], Strained]
 
 
 def strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], normal: NormalTraffic) -> Strained:
@@ -160,8 +167,8 @@ def distribution(of: Doubles, *, points: int = 200) -> Distribution:
     )
 
 
-def _rarest(nats: NDArray[np.float32], parts: Sequence[Distribution]) -> Doubles:
-    each = [of.rarity(nats[:, part].astype(np.float64)) for part, of in zip(SHARP, parts, strict=True)]
+def _rarest(nats: NDArray[np.float32], parts: Sequence[Distribution], interp: Interp = np.interp) -> Doubles:
+    each = [of.rarity(nats[:, part].astype(np.float64), interp) for part, of in zip(SHARP, parts, strict=True)]
     return np.asarray(np.max(each, axis=0))
 
 
@@ -171,12 +178,12 @@ def _rarer(sharp: Doubles, strain: Doubles) -> Doubles:
 
 def _strained(nats: NDArray[np.float32], packing: Packing, memory: NDArray[np.void], means: Doubles) -> Strained:
     beyond = (STRAIN_WEIGHTS * (nats - USUAL * means)).sum(axis=1)
-    beyond = (beyond + _EVEN_WEIGHT * np.maximum(nats[:, RHYTHM] - EVEN, 0.0)).astype(np.float32)
+    beyond = (beyond + EVEN_WEIGHT * np.maximum(nats[:, RHYTHM] - EVEN, 0.0)).astype(np.float32)
     after, strain = memory.copy(), np.empty(len(nats))
     for step in packing.steps():
         moved = after[: step.stop - step.start]
         total, weight = moved["strain"], moved["strain_weight"]
-        total[:] = np.float32(_KEPT) * total + beyond[step]
-        weight[:] = np.float32(_KEPT**2) * weight + np.float32(1.0)
-        strain[step] = total / np.sqrt(weight + _PRIOR)
+        total[:] = np.float32(KEPT) * total + beyond[step]
+        weight[:] = np.float32(KEPT**2) * weight + np.float32(1.0)
+        strain[step] = total / np.sqrt(weight + PRIOR)
     return Strained(strain, after)

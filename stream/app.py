@@ -29,6 +29,7 @@ from stream.restoring import Restoring
 from stream.scorer import pick_device
 from stream.scoring_loop import ScoringLoop
 from stream.settings import Settings
+from stream.warming import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
     torch.set_num_threads(settings.torch_threads)
     loaded = model_file.load(settings.model)
     device = pick_device(settings.device)
+    warm_up(settings, loaded)
 
     app = _bare_app(settings)
     metrics.show_model(loaded.name, loaded.hash, 0, str(device))
@@ -105,6 +107,7 @@ def build_app(settings: Settings, metrics: Metrics) -> WorkerApp:
 
     store = RowStore(settings.data_dir, memory_bytes=settings.store_memory_bytes)
     core = assemble(settings, loaded, device, store.fetch)
+    logger.info("model %s (%s) on %s, kernels: %s", loaded.name, loaded.hash, device, core.kernels.name)
     checkpointer = Checkpointer(settings, store, core.kernels)
     at_once = settings.guarantee == "at_least_once"
     outlets = AtOnce(settings) if at_once else InTransactions(checkpointer.producer)

@@ -52,14 +52,15 @@ class Core:
 
 def assemble(settings: Settings, loaded: LoadedModel, device: torch.device, fetch_rows: FetchRows) -> Core:
     """A core with an empty table, whose rows come from `fetch_rows`."""
+    picked = kernels.pick(settings.kernels)
     table = Table(
         Sizes(settings.sequence_events, *_carry_sizes(loaded)),
         model=loaded.hash64,
         device=device,
         fetch_rows=fetch_rows,
         max_users=settings.memory_max_users,
+        index=picked.user_index and picked.user_index(),
     )
-    picked = kernels.pick(settings.kernels)
     return Core(
         settings=settings,
         kernels=picked,
@@ -86,6 +87,9 @@ def _pipeline(settings: Settings, picked: Kernels, table: Table, model: LoadedMo
         max_steps=settings.batch_max_steps,
         expiry_ms=settings.user_expiry_ms,
         trace=picked.trace,
+        suspects=picked.suspects,
+        strained=picked.strained,
+        interp=picked.interp,
     )
 
 

@@ -12,8 +12,8 @@ import multiprocessing
 import os
 import platform
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +71,12 @@ class Speed(NamedTuple):
     """How fast a core was."""
 
     events_per_second: float
-    lstm_us: float  # of an event, in the network alone
+    stage_us: Mapping[str, float]  # of an event
+
+    @property
+    def lstm_us(self) -> float:
+        """Of an event, in the network alone."""
+        return self.stage_us["lstm"]
 
 
 def simulated_polls(settings: Settings, *, seed: int, users: int, start_ms: int, events: int) -> Polls:
@@ -90,27 +95,32 @@ def run_core(settings: Settings, loaded: LoadedModel, polls: Polls) -> Speed:
         intake.start(partition, {})
     at_end = {(source, partition) for source in SOURCES for partition in range(settings.partitions)}
     written: Callable[..., Iterable[Any]] = core.kernels.score_batches or _one_by_one
-    events, lstm_secs = 0, 0.0
+    events = 0
+    stage_secs: defaultdict[str, float] = defaultdict(float)
     started = lapped = time.perf_counter()
 
     def lap(stage: str) -> None:
-        nonlocal lapped, lstm_secs
+        nonlocal lapped
         now = time.perf_counter()
-        lstm_secs += now - lapped if stage == "lstm" else 0.0
+        stage_secs[stage] += now - lapped
         lapped = now
 
     for poll in polls:
         for frame in poll:
             (decoded,) = core.kernels.decode_all([frame], core.bounds)
             intake.put(DecodedFrame(frame.source, frame.partition, frame.next_offset, *decoded))
+        lap("decode")
         intake.absorb()
         while len(taken := intake.take(settings.batch_max_events, at_end, 0)):
+            lap("merge")
             outcome = core.pipeline.apply(taken, lap)
             intake.defer(outcome.deferred)
+            lap("apply")
             events += len(outcome.scored)
             deque(written(core.encoder, outcome.scored, 0, BATCH_BYTES), maxlen=0)
+            lap("encode")
     secs = time.perf_counter() - started
-    return Speed(events / secs, 1e6 * lstm_secs / max(1, events))
+    return Speed(events / secs, {stage: 1e6 * took / max(1, events) for stage, took in stage_secs.items()})
 
 
 def _one_by_one(encoder: Encoder, scored: Scored, now_ms: int, max_bytes: int) -> Iterable[Any]:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from stream import admission, anomaly, features, sequences, structured
-from stream.anomaly import NormalTraffic
+from stream.admission import Suspects
+from stream.anomaly import Interp, NormalTraffic, StrainedBy
 from stream.deferred import share
 from stream.encode import Scored
 from stream.events import EventBatch
@@ -48,16 +49,22 @@ class Pipeline:
         max_steps: int,
         expiry_ms: int | None = None,
         trace: Trace = features.trace,
+        suspects: Suspects = admission.suspects,
+        strained: StrainedBy = anomaly.strained,
+        interp: Interp = np.interp,
     ) -> None:
         """`max_steps` events of a user in a batch at most; after a silence of `expiry_ms` they begin anew."""
         self._table, self._scorer, self._statistics, self._normal = table, scorer, statistics, normal
-        self._max_steps, self._expiry_ms, self._trace = max_steps, expiry_ms, trace
+        self._max_steps, self._expiry_ms = max_steps, expiry_ms
+        self._trace, self._suspects, self._strained, self._interp = trace, suspects, strained, interp
 
     def apply(self, events: EventBatch, lap: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Score `events` in their order. `lap` is told of each stage as it ends."""
         table = self._table
         max_steps = share(self._max_steps, len(events))
-        admitted = admission.admit(table, events, max_steps=max_steps, expiry_ms=self._expiry_ms)
+        admitted = admission.admit(
+            table, events, max_steps=max_steps, expiry_ms=self._expiry_ms, suspects=self._suspects
+        )
         events, packing = admitted.events, admitted.packing
         lap("table")
         scored = self._score(events, packing, lap) if len(events) else Scored.none()
@@ -86,7 +93,7 @@ class Pipeline:
         # the input is cut, and whoever made the carry: this batch, or `refresh` before it.
         anew = (packing.rank == 0) & (number > 1) & (past.memory["strain_weight"] == 0)[packing.user]
         table.append(packing, raw, events, np.maximum(seen.high_ms, raw["time_ms"]))
-        strained = anomaly.strained(scores.surprise, packing, seen.memory, self._normal)
+        strained = self._strained(scores.surprise, packing, seen.memory, self._normal)
         table.remember(packing.users, strained.memory)
         table.scatter(packing.users, carry)
         in_order = packing.to_arrival
@@ -99,7 +106,7 @@ class Pipeline:
             intent=in_order(scores.intent),
             surprise_parts=parts,
             strain=strain,
-            anomaly=self._normal.anomaly(parts, strain),
+            anomaly=self._normal.anomaly(parts, strain, self._interp),
             fraud=None if scores.fraud is None else in_order(scores.fraud),
         )
         lap("apply")

@@ -92,7 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     buffer_max_events: Annotated[
         int, Meta(ge=1, le=10_000_000, description="events waiting per topic partition before it is paused")
     ] = 16_384
-    poll_max_records: Annotated[int, Meta(ge=1, le=1_000_000, description="records of one poll at most")] = 4096
+    poll_max_records: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="record batches of one poll at most, as their producers sent them")
+    ] = 4096
     fetch_max_wait_ms: Annotated[
         int, Meta(ge=1, le=10_000, description="how long the broker collects for a fetch at most")
     ] = 15

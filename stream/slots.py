@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from stream.events import EventBatch
 from stream.sequences import Ints
 
 # Room for so many users at first: memory is not taken before it is written. Then it doubles, which moves everybody.
@@ -38,11 +39,30 @@ class Changes(NamedTuple):
 _NOTHING = Changes(np.empty(0, np.int64), frozenset())
 
 
+class Index(Protocol):
+    """The same users and slots once more, in a form in which whole batches are found sooner."""
+
+    def find(self, events: EventBatch) -> Ints:
+        """[N] the slot of each event's user, or NO_ROOM where that is not known here."""
+
+    def add(self, partition: int, keys: Sequence[bytes], slots: Ints) -> None:
+        """These users are in these slots from here on."""
+
+    def remove(self, slots: Ints) -> None:
+        """Nobody is in these slots."""
+
+    def grow(self, capacity: int) -> None:
+        """Have room for so many slots."""
+
+    def clear(self) -> None:
+        """Forget everybody."""
+
+
 class Slots:
     """At most `max_users` slots, each of one user of one partition."""
 
-    def __init__(self, max_users: int | None) -> None:
-        self._max_users = max_users
+    def __init__(self, max_users: int | None, index: Index | None = None) -> None:
+        self._max_users, self._fast = max_users, index
         self._index: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._free: list[int] = []
         self.keys = np.empty(0, object)  # [S] bytes
@@ -78,6 +98,19 @@ class Slots:
         self._asked[slots[slots != NO_ROOM]] = self._batch
         return slots
 
+    def find_all(self, events: EventBatch) -> Ints:
+        """[N] the slot of each event's user, or NO_ROOM of one who has none."""
+        slots = np.full(len(events), NO_ROOM) if self._fast is None else self._fast.find(events)
+        self._asked[slots[slots != NO_ROOM]] = self._batch
+        absent = np.flatnonzero(slots == NO_ROOM)
+        if len(absent):
+            others = events.take(absent)
+            keys, partitions = others.key, others["partition"]
+            for partition in np.unique(partitions).tolist():
+                at = np.flatnonzero(partitions == partition)
+                slots[absent[at]] = self.find(partition, keys[at].tolist())
+        return slots
+
     def seat(self, partition: int, keys: Sequence[bytes]) -> Ints:
         """Slots for the first of these distinct users who have none, as far as there is room."""
         slots = self._allot(len(keys))
@@ -86,6 +119,8 @@ class Slots:
         self.keys[slots] = keys
         self._asked[slots] = self._batch
         self._index[partition].update(zip(keys, slots.tolist(), strict=True))
+        if self._fast is not None:
+            self._fast.add(partition, keys, slots)
         return slots
 
     def change(self, slots: Ints) -> None:
@@ -134,6 +169,8 @@ class Slots:
 
     def clear(self) -> None:
         self._free = list(range(len(self.keys)))
+        if self._fast is not None:
+            self._fast.clear()
         self.keys[:] = None
         self.partition[:] = NOBODY
         self._undurable[:] = 0
@@ -163,6 +200,8 @@ class Slots:
     def _release(self, slots: Ints) -> None:
         for partition, key in zip(self.partition[slots].tolist(), self.keys[slots].tolist(), strict=True):
             del self._index[partition][key]
+        if self._fast is not None:
+            self._fast.remove(slots)
         self.keys[slots] = None
         self.partition[slots] = NOBODY
         self._undurable[slots] = 0
@@ -176,3 +215,5 @@ class Slots:
             self._undurable = np.concatenate([self._undurable, np.zeros(more, np.uint8)])
             self._asked = np.concatenate([self._asked, np.zeros(more, np.int64)])
             self._free.extend(range(had + more - 1, had - 1, -1))
+            if self._fast is not None:
+                self._fast.grow(had + more)

@@ -21,7 +21,7 @@ from stream.errors import StateError
 from stream.events import SOURCES, EventBatch
 from stream.rows import NOT_HELD_MS, RAW_EVENT, ChangedRows, Rows, Sizes, UnreadableRowError
 from stream.sequences import Ints, Packing
-from stream.slots import NO_ROOM, NOBODY, Slots
+from stream.slots import NO_ROOM, NOBODY, Index, Slots
 
 # (partition, keys) -> the stored row of each key, or None. Called on the scoring thread.
 FetchRows = Callable[[int, Sequence[bytes]], Sequence[bytes | None]]
@@ -42,15 +42,22 @@ class Table:
     """Rows of the users in memory. One thread at a time."""
 
     def __init__(
-        self, sizes: Sizes, *, model: int, device: torch.device, fetch_rows: FetchRows, max_users: int | None = None
+        self,
+        sizes: Sizes,
+        *,
+        model: int,
+        device: torch.device,
+        fetch_rows: FetchRows,
+        max_users: int | None = None,
+        index: Index | None = None,
     ) -> None:
         """`model` marks every carry made here; a row with another mark is `stale` until rebuilt.
 
-        At most `max_users` are in memory; None: all that were seen.
+        At most `max_users` are in memory; None: all that were seen. With an `index` they are found sooner.
         """
         self._sizes = sizes
         self._fetch_rows = fetch_rows
-        self._slots = Slots(max_users)
+        self._slots = Slots(max_users, index)
         self._generations: dict[int, Ints] = {}  # by partition, [3] of its sources; without those that are all 0
         # One structured array for all but the carry, which lives on the device.
         self._rows = np.zeros(0, row_format.state_dtype(sizes.sequence))
@@ -75,9 +82,22 @@ class Table:
         if any(generations):
             self._generations[partition] = np.array(generations, np.int64)
 
-    def slots(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
-        """[N] the slot of each user, or NO_ROOM; one not in memory is fetched, one never seen gets a blank row."""
+    def slots_of(self, events: EventBatch) -> Ints:
+        """[N] the slot of each event's user, or NO_ROOM; one not in memory is fetched, a new one gets a blank row."""
         self._slots.next_batch()
+        slots = self._slots.find_all(events)
+        absent = np.flatnonzero(slots == NO_ROOM)
+        if len(absent):
+            others = events.take(absent)
+            slots[absent] = self._brought(others["partition"], others.key)
+        return slots
+
+    def slots(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
+        """As `slots_of`, of users."""
+        self._slots.next_batch()
+        return self._brought(partition, keys)
+
+    def _brought(self, partition: NDArray[np.int32], keys: NDArray[np.object_]) -> Ints:
         slots = np.empty(len(keys), np.int64)
         places = {p: np.flatnonzero(partition == p) for p in np.unique(partition).tolist()}
         for p, at in places.items():
@@ -99,9 +119,11 @@ class Table:
             held &= self._rows["generations"][slots, source] >= self._generation(slots, source)
         return np.asarray(held)
 
-    def holds_event(self, slots: Ints, event_hash: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """[N] whether the rolling sequence has an event of this id."""
-        return np.asarray((self._rows["raw"]["event_hash"][slots] == event_hash[:, None]).any(axis=1))
+    @property
+    def event_hashes_held(self) -> NDArray[np.uint64]:
+        """[S, R] the hashes of the ids in all rolling sequences."""
+        hashes: NDArray[np.uint64] = self._rows["raw"]["event_hash"]
+        return hashes
 
     def event_hashes(self, slot: int) -> list[int]:
         """The hashes of the ids in a rolling sequence, the latest last."""

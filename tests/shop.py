@@ -17,9 +17,10 @@ from stream.decode import TimeBounds, decode
 from stream.encode import Scored
 from stream.events import CLICK_NAMES, EventBatch, Frame
 from stream.features import PARTS, Statistics
+from stream.kernels import Kernels, pick
 from stream.model import BehaviourModel, Cell, Sizes
 from stream.pipeline import Pipeline
-from stream.scorer import Scorer
+from stream.scorer import AnyScorer
 from stream.table import Table
 
 START_MS = 1_790_000_000_000
@@ -28,6 +29,8 @@ CPU = torch.device("cpu")
 STATISTICS = Statistics(3.0, 2.0, 3.0, 1.0)
 _NATS = np.random.default_rng(0).exponential(0.5, (10_000, len(PARTS))).astype(np.float32)
 NORMAL = fit(_NATS, sequences.pack(np.repeat(np.arange(500), 20)))
+# As a worker has them here: compiled, where Numba is there
+KERNELS = pick("auto")
 # Any hash: the first bytes of a model's SHA-256.
 MODEL = 0x1234_5678_9ABC_DEF0
 
@@ -98,6 +101,7 @@ def pipeline(
     device: torch.device = CPU,
     expiry_ms: int | None = None,
     max_users: int | None = None,
+    kernels: Kernels = KERNELS,
 ) -> tuple[Pipeline, Table]:
     """A pipeline and its table, with weights by seed."""
     model = model or small_model()
@@ -108,9 +112,26 @@ def pipeline(
         device=device,
         fetch_rows=fetch_rows,
         max_users=max_users,
+        index=kernels.user_index and kernels.user_index(),
     )
-    scorer = Scorer(model, device)
-    return Pipeline(table, scorer, STATISTICS, NORMAL, max_steps=max_steps, expiry_ms=expiry_ms), table
+    return _pipeline(table, kernels.scorer(model, device), kernels, max_steps=max_steps, expiry_ms=expiry_ms), table
+
+
+def _pipeline(
+    table: Table, scorer: AnyScorer, kernels: Kernels, *, max_steps: int, expiry_ms: int | None = None
+) -> Pipeline:
+    return Pipeline(
+        table,
+        scorer,
+        STATISTICS,
+        NORMAL,
+        max_steps=max_steps,
+        expiry_ms=expiry_ms,
+        trace=kernels.trace,
+        suspects=kernels.suspects,
+        strained=kernels.strained,
+        interp=kernels.interp,
+    )
 
 
 def change_model(
@@ -124,7 +145,7 @@ def change_model(
     """From here on the table's users are scored by another model, as a worker does it."""
     sizes = model.sizes
     table.use(model_hash, CarrySizes(sizes.parts, sizes.layers, sizes.hidden), marks)
-    return Pipeline(table, Scorer(model, CPU), STATISTICS, NORMAL, max_steps=max_steps)
+    return _pipeline(table, KERNELS.scorer(model, CPU), KERNELS, max_steps=max_steps)
 
 
 def score_all(pipeline: Pipeline, events: EventBatch, cuts: Sequence[int] = ()) -> list[Scored]:

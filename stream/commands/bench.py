@@ -11,6 +11,7 @@ from stream.settings import load
 
 if TYPE_CHECKING:
     from stream.bench.guarantees import BothFigures
+    from stream.bench.profiling import Profile
     from stream.bench.run import Figures
 
 # Set by the benchmark itself
@@ -22,6 +23,7 @@ _OWN = ("bootstrap_servers", "data_dir", "metrics_host", "metrics_port", "retent
 @click.option("--events", type=click.IntRange(1_000), default=1_000_000, help="Backlog to score. [1000000]")
 @click.option("--rate-per-sec", type=click.FloatRange(1), default=5_000.0, help="Rate of the latency run. [5000]")
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Length of the latency run. [60]")
+@click.option("--profile", "as_profile", is_flag=True, help="Where the time goes, by stage, with one worker.")
 @click.option("--both-guarantees", is_flag=True, help="Set exactly_once beside at_least_once, in turns.")
 @json_flag("one JSON object")
 @setting_flags(*(name for name in ALL if name not in _OWN))
@@ -31,6 +33,7 @@ def bench(
     events: int,
     rate_per_sec: float,
     seconds: float,
+    as_profile: bool,
     both_guarantees: bool,
     as_json: bool,
     **flags: str | None,
@@ -47,6 +50,7 @@ def bench(
       behaviour-stream bench
       behaviour-stream bench --events 200000 --seconds 20 --json
       behaviour-stream bench --both-guarantees --checkpoint-interval-ms 1000
+      behaviour-stream bench --profile
     """
     import os
 
@@ -63,7 +67,12 @@ def bench(
         seconds=seconds,
         say=lambda text: click.echo(text, err=True),
     )
-    if both_guarantees:
+    if as_profile:
+        from stream.bench.profiling import profile
+
+        found = profile(plan)
+        click.echo(msgspec.json.encode(found) if as_json else _profile_in_words(found))
+    elif both_guarantees:
         from stream.bench.guarantees import run_both
 
         both = run_both(plan)
@@ -100,6 +109,19 @@ def _both_in_words(both: BothFigures) -> str:
     interval_ms = both.settings["checkpoint_interval_ms"]
     ratio = f"exactly once is {both.throughput_ratio:.2f} of at least once, at a checkpoint each {interval_ms} ms"
     return "\n".join((*lines, ratio, both.machine))
+
+
+def _profile_in_words(found: Profile) -> str:
+    kinds = list(found.core)
+    stages = [(stage, [found.core[kind].get(stage, 0.0) for kind in kinds]) for stage in found.core[kinds[0]]]
+    stages.append(("core", [sum(found.core[kind].values()) for kind in kinds]))
+    lines = (
+        f"{'us of an event':16}" + "".join(f"{kind:>12}" for kind in kinds),
+        *(f"{stage:16}" + "".join(f"{us:12.2f}" for us in of_kinds) for stage, of_kinds in stages),
+        f"one worker over a backlog, start and all: {found.worker_cpu:.2f} us of processor time, its broker "
+        f"{found.broker_cpu:.2f}, {found.worker_events_per_second:,.0f} events/s",
+    )
+    return "\n".join((*lines, found.machine))
 
 
 def _percentiles(latency_ms: dict[str, float]) -> str:

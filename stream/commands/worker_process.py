@@ -15,7 +15,10 @@ from stream.settings import Settings, in_force
 
 # Torch and Faust take seconds to import: it does so while the broker starts, and a line lets it go on to be
 # `behaviour-stream worker`. Where it begins anew, that is the end of its input.
-_PROGRAM = "import sys, stream.worker; sys.stdin.readline(); from stream.cli import main; main()"
+_PROGRAM = (
+    "import sys, stream.worker; from stream import warming; warming.main(); sys.stdin.readline(); "
+    "from stream.cli import main; main()"
+)
 _STOP_SECS = 10.0  # it commits and stops in about one; what it stored is thrown away anyway
 _TAIL_LINES = 15  # a message and the first frames below it
 

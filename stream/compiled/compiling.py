@@ -8,9 +8,9 @@ that it has from elsewhere, are in its machine code too: so all is kept under a 
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,18 +31,35 @@ _HERE = Path(__file__).parent
 CONSTANTS_OF = ("encode", "events", "features", "rows")
 
 
-def _folder() -> Path:
-    """Where machine code of these very sources is kept."""
+def _digest() -> str:
+    """Of all that machine code is made of."""
     digest = hashlib.sha256(numba.__version__.encode())
     for path in (*sorted(_HERE.glob("*.py")), *(_HERE.parent / f"{name}.py" for name in CONSTANTS_OF)):
         digest.update(path.read_bytes())
-    name = f"behaviour-stream-{digest.hexdigest()[:16]}"
-    beside = _HERE / "__pycache__"
-    writable = os.access(beside if beside.exists() else _HERE, os.W_OK)
-    return (beside if writable else Path(tempfile.gettempdir()) / f"behaviour-stream-{os.getuid()}") / name
+    return digest.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(_folder())  # type: ignore[attr-defined]
+def _folder() -> Path | None:
+    """Where it is kept: where NUMBA_CACHE_DIR says, beside the source, or among the user's caches; None: nowhere."""
+    given = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    for parent in filter(None, (given and Path(given), _HERE / "__pycache__", _users_caches())):
+        folder: Path = parent / f"behaviour-stream-{_digest()}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+    return None
+
+
+def _users_caches() -> Path | None:
+    try:
+        return Path.home() / ".cache" / "behaviour-stream"
+    except RuntimeError:  # a user who has no home
+        return None
+
+
+_KEPT_IN = _folder()
+numba.config.CACHE_DIR = str(_KEPT_IN or "")  # type: ignore[attr-defined]
 
 
 def compiled(function: _F) -> _F:
@@ -56,11 +73,8 @@ def summing(function: _F) -> _F:
 
 
 def _made(function: _F, **options: Any) -> _F:
-    make: Any = partial(numba.njit, nogil=True, error_model="numpy", **options)
-    try:
-        made: _F = make(function, cache=True)
-    except RuntimeError:  # no folder to keep it in: neither beside the source nor in the user's cache
-        made = make(function)
+    make: Any = partial(numba.njit, nogil=True, error_model="numpy", cache=_KEPT_IN is not None, **options)
+    made: _F = make(function)
     return made
 
 
@@ -108,3 +122,13 @@ def multiply_fold(_: Any, a: Any, b: Any) -> Any:
         return builder.trunc(builder.xor(product, upper), ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(_: Any, word: Any) -> Any:
+    """Of an unsigned number of 64 bits that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate

@@ -63,6 +63,11 @@ _FIELD_WORDS, _FIELD_SIZES = _words(_FIELDS), _sizes(_FIELDS)
 _FIELD_SOURCE = np.array(
     [-1] * len(_OF_ALL) + [CLICKS] * len(_OF_CLICKS) + [SEARCHES] * len(_OF_SEARCHES) + [PURCHASES] * len(_OF_PURCHASES)
 )
+# By size, the fields that are so long; -1: no more
+_OF_SIZE = np.full((int(_FIELD_SIZES.max()) + 1, len(_FIELDS)), -1)
+for _size in range(len(_OF_SIZE)):
+    _of_size = np.flatnonzero(_size == _FIELD_SIZES)
+    _OF_SIZE[_size, : len(_of_size)] = _of_size
 _ACTION_WORDS, _ACTION_SIZES = _words(ACTIONS), _sizes(ACTIONS)
 _FIRST_ACTION = np.array([ACTIONS.index(names[0]) for names in (CLICK_NAMES, SEARCH_NAMES, PURCHASE_NAMES)])
 _ACTIONS = np.array([len(CLICK_NAMES), len(SEARCH_NAMES), len(PURCHASE_NAMES)])
@@ -330,8 +335,12 @@ def _same(data: Any, begin: int, size: int, words: Any) -> bool:
 @compiled
 def _field(data: Any, begin: int, end: int, source: int) -> int:
     size = end - begin
-    for field in range(len(_FIELD_SIZES)):
-        if size == _FIELD_SIZES[field] and _same(data, begin, size, _FIELD_WORDS[field]):
+    if size >= len(_OF_SIZE):
+        return _OTHER
+    for field in _OF_SIZE[size]:
+        if field < 0:
+            break
+        if _same(data, begin, size, _FIELD_WORDS[field]):
             return field if _FIELD_SOURCE[field] < 0 or _FIELD_SOURCE[field] == source else _OTHER
     return _OTHER
 

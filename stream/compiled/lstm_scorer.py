@@ -40,22 +40,23 @@ class _Product(NamedTuple):
             begin[: len(weights)] = bias.detach().numpy()
         return cls(pack(weights.detach().numpy()), begin)
 
-    def rows(self, a: Floats) -> Floats:
-        """[M, N padded] of a [M, K]."""
-        out = np.empty((len(a), len(self.bias)), np.float32)
+    def rows(self, a: Floats, room: Floats) -> Floats:
+        """[M, N padded] of a [M, K], in `room`: fresh memory takes as long to come by as a tenth of the product."""
+        out = room[: len(a) * len(self.bias)].reshape(len(a), len(self.bias))
         out[:] = self.bias
         add_product(out, a, self.panels)
         return out
 
 
 class LstmScorer:
-    """A model whose cell is an LSTM."""
+    """A model whose cell is an LSTM. One thread at a time."""
 
     def __init__(self, model: BehaviourModel) -> None:
         self.device = torch.device("cpu")
         self.model = model = model.to(self.device).eval()
         sizes = model.sizes
         self._horizons, self._fraud = len(sizes.horizons), sizes.fraud
+        self._memory = np.empty(0, np.float32)
         self._layers = [_layer(model.recurrent, layer) for layer in range(sizes.layers)]
         of_out: list[torch.Tensor] = [model.intent.weight]
         of_x: list[torch.Tensor] = [model.intent_direct.weight]
@@ -78,18 +79,26 @@ class LstmScorer:
         x, out, moved = self._advance(seen.features, packing, carry)
         before = np.concatenate([carry[:, 0, -1].numpy(), out])[packing.before]
         nats = np.empty((len(x), len(PARTS)), np.float32)
-        _surprise(self._next.rows(before), self._classes, seen.classes, self._given, self._given_of, nats)
+        room = self._room(len(x))
+        _surprise(self._next.rows(before, room), self._classes, seen.classes, self._given, self._given_of, nats)
         of_out, of_x = self._heads
-        heads = of_out.rows(out)
+        heads = of_out.rows(out, room)
         add_product(heads, x, of_x)
         _sigmoids(heads, self._horizons + self._fraud)
-        fraud = np.ascontiguousarray(heads[:, self._horizons]) if self._fraud else None
-        return Scores(np.ascontiguousarray(heads[:, : self._horizons]), nats, fraud), moved
+        fraud = heads[:, self._horizons].copy() if self._fraud else None
+        return Scores(heads[:, : self._horizons].copy(), nats, fraud), moved
 
     @torch.inference_mode()
     def advance(self, features: Features, packing: Packing, carry: torch.Tensor) -> torch.Tensor:
         """Only the carry, for a rolling sequence that is run again."""
         return self._advance(features, packing, carry)[2]
+
+    def _room(self, events: int) -> Floats:
+        """For the rows of any of its products."""
+        widest = max(len(product.bias) for product in (self._next, self._heads[0], *(p for p, _ in self._layers)))
+        if len(self._memory) < events * widest:
+            self._memory = np.empty(events * widest, np.float32)
+        return self._memory
 
     def _advance(
         self, features: Features, packing: Packing, carry: torch.Tensor
@@ -99,7 +108,7 @@ class LstmScorer:
         for layer, (product, recurrent) in enumerate(self._layers):
             hidden, cell = (np.ascontiguousarray(moved[:, part, layer]) for part in (0, 1))
             out = np.empty((len(x), hidden.shape[1]), np.float32)
-            _recur(product.rows(below), recurrent, packing.batch_sizes, hidden, cell, out)
+            _recur(product.rows(below, self._room(len(x))), recurrent, packing.batch_sizes, hidden, cell, out)
             moved[:, 0, layer], moved[:, 1, layer] = hidden, cell
             below = out
         return x, below, torch.from_numpy(moved)

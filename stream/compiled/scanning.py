@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.compiled.compiling import compiled, load_64
+from stream.compiled.compiling import compiled, load_64, trailing_zeros
 
 UNSURE = -1
 # What is in a text
@@ -51,7 +51,9 @@ def text(data: Any, at: int, end: int) -> tuple[int, int]:
             word = load_64(data, at)
             quotes, escapes = word ^ _QUOTES, word ^ _BACKSLASHES
             special = (quotes - _ONES) & ~quotes | (escapes - _ONES) & ~escapes | (word - _CONTROLS) & ~word | word
-            if special & _HIGHS:
+            special &= _HIGHS
+            if special:  # a borrow may mark more than there are, but none before the first
+                at += trailing_zeros(special) >> 3
                 break
             at += 8
         if at >= end:
@@ -127,6 +129,8 @@ def _is_digit(byte: Any) -> bool:
 @compiled
 def skip(data: Any, at: int, end: int) -> int:
     """-> what comes after a value of any kind, which is well-formed."""
+    if at < end and data[at] != _OPEN and data[at] != _OPEN_LIST:
+        return _scalar(data, at, end)
     nested, depth = _U(0), 0  # a bit for each bracket that is open: 1 an object's
     while True:
         at = space(data, at, end)

@@ -23,7 +23,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-from stream.kafka import raw_batches
+from stream.kafka import produce_request, raw_batches
 from stream.kafka.fetching import POLL_SECS, FrameConsumerThread
 from stream.kafka.frame_app import FrameApp, Frames
 from stream.kafka.raw_batches import run_of
@@ -268,6 +268,7 @@ def register() -> None:
     drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:FrameTransport"
     PartitionRecords._consumer_record = _as_parsed
     raw_batches.install()
+    produce_request.install()
 
 
 def _as_parsed(self: PartitionRecords, tp: TP, record: Any) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stream.kernels import REFERENCE
 from stream.model import Cell
 from tests.shop import by_offset, pipeline, random_events, score_all, small_model
 
@@ -24,6 +25,6 @@ def test_gpu_and_cpu_agree(cell: Cell) -> None:
 
 
 def test_tf32_is_off() -> None:
-    pipeline()
+    pipeline(kernels=REFERENCE)
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32

@@ -8,8 +8,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.kernels import REFERENCE, Kernels
 from stream.model import Cell
-from tests.shop import assert_rows_alike, by_offset, pipeline, random_events, score_all, small_model, stored_rows
+from tests.shop import (
+    KERNELS,
+    assert_rows_alike,
+    by_offset,
+    pipeline,
+    random_events,
+    score_all,
+    small_model,
+    stored_rows,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -19,13 +29,14 @@ from tests.shop import assert_rows_alike, by_offset, pipeline, random_events, sc
     cuts=st.lists(st.integers(1, 119), max_size=12),
     max_steps=st.sampled_from([1, 3, 10_000]),
     cell=st.sampled_from(["lstm", "gru", "rnn"]),
+    kernels=st.sampled_from([KERNELS, REFERENCE]),
 )
 def test_splitting_a_batch_anywhere_changes_no_score(
-    seed: int, users: int, cuts: list[int], max_steps: int, cell: Cell
+    *, seed: int, users: int, cuts: list[int], max_steps: int, cell: Cell, kernels: Kernels
 ) -> None:
     events, model = random_events(seed, n=120, users=users), small_model(cell=cell, fraud=True)
-    whole, whole_table = pipeline(model)
-    parts, parts_table = pipeline(model, max_steps=max_steps)
+    whole, whole_table = pipeline(model, kernels=kernels)
+    parts, parts_table = pipeline(model, max_steps=max_steps, kernels=kernels)
     expected, found = by_offset(score_all(whole, events)), by_offset(score_all(parts, events, cuts))
 
     assert found["offset"].tolist() == expected["offset"].tolist()  # each once, none lost
