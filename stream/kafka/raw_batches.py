@@ -14,7 +14,7 @@ import google_crc32c
 from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -23,11 +23,12 @@ from stream.record_batches import CHECKED_FROM, COMPRESSION_BITS, HEADER_BYTES, 
 
 _MAGIC_AT, _CHECKSUM_AT, _ATTRIBUTES_AT, _LENGTH_AT, _AFTER_LENGTH = 16, 17, 21, 8, 12
 _BATCHES = 2  # the magic of record batches; 0 and 1 are the message sets of before Kafka 0.11
-_DECODE: Mapping[int, Callable[[bytes], bytes]] = {
-    1: codec.gzip_decode,
-    2: codec.snappy_decode,
-    3: codec.lz4_decode,
-    4: codec.zstd_decode,
+# (name, whether its library is there, what decodes it)
+_CODECS: Mapping[int, tuple[str, Callable[[], bool], Callable[[bytes], bytes]]] = {
+    1: ("gzip", codec.has_gzip, codec.gzip_decode),
+    2: ("snappy", codec.has_snappy, codec.snappy_decode),
+    3: ("lz4", codec.has_lz4, codec.lz4_decode),
+    4: ("zstd", codec.has_zstd, codec.zstd_decode),
 }
 
 
@@ -137,9 +138,15 @@ def _is_whole(data: bytes, begin: int, end: int, batch: Any) -> bool:
 
 def _uncompressed(batch: bytes) -> bytes:
     (attributes,) = struct.unpack_from(">h", batch, _ATTRIBUTES_AT)
-    if not attributes & COMPRESSION_BITS:
+    kind = attributes & COMPRESSION_BITS
+    if not kind:
         return batch
-    records = _DECODE[attributes & COMPRESSION_BITS](batch[HEADER_BYTES:])
+    if kind not in _CODECS:
+        raise UnsupportedCodecError(f"Unknown compression codec {kind:#04x}")
+    name, is_there, decode = _CODECS[kind]
+    if not is_there():
+        raise UnsupportedCodecError(f"Libraries for {name} compression codec not found")
+    records = decode(batch[HEADER_BYTES:])
     header = bytearray(batch[:HEADER_BYTES])
     struct.pack_into(">i", header, _LENGTH_AT, HEADER_BYTES - _AFTER_LENGTH + len(records))
     struct.pack_into(">h", header, _ATTRIBUTES_AT, attributes & ~COMPRESSION_BITS)

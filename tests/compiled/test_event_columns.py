@@ -114,7 +114,7 @@ def test_a_field_that_is_there_twice_or_is_missing(field: str, source: int) -> N
     twice = [
         event[:-1] + b',"%b":%b}' % (field.encode(), text) for text in (b'"u1"', b"null", b"1", b"[]", b'[{"a":1}]')
     ]
-    _assert_values_alike([*twice, hostile.event(source, without=field)], source)
+    _assert_values_alike([*twice, hostile.event(source, field)], source)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -328,7 +328,4 @@ def test_many_records_keep_their_order_across_batches() -> None:
     frames = [Frame(PURCHASES, 0, to_batches(records, most), len(records)) for most in (1, 7, 500)]
     _assert_alike(frames)
     offsets = [batch["offset"].tolist() for batch, _ in event_columns.decode_all(frames, BOUNDS)]
-    assert len({tuple(of_frame) for of_frame in offsets}) == 1
-    assert np.unique([len(of_frame) for of_frame in offsets]).tolist() == [
-        sum(v not in (None, b"nope") for v in values)
-    ]
+    assert offsets == [[i for i, value in enumerate(values) if value not in (None, b"nope")]] * 3

@@ -53,7 +53,7 @@ def _assert_alike(scored: Scored, encoder: Encoder = ENCODER, max_bytes: int = B
 
 @pytest.fixture(autouse=True)
 def _nothing_beyond_its_arrays_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    fill = compiled._fill
+    fill: Any = compiled._fill
 
     def guarded(*arguments: Any) -> Any:
         *others, value, out, ends = arguments
@@ -117,8 +117,9 @@ def test_events_that_share_a_text_with_others_are_written_with_their_own() -> No
 
 
 _FLOATS_32 = np.array(
-    [0.0, -0.0, 1.0, 5e-7, 1.5e-6, 4.9e-7, 2.5e-6, 1e-45, -1e-45, 1e-38, 0.1, 0.123456789, 1 / 3, 60.0, 103.9, 1e4, 123456.789,
-     np.nan, np.inf, -np.inf, 16_777_216, 1e7, 0.9999995, 0.99999994, 9.9999997e-6, 1e-5, 1.0000001e-5], np.float32
+    [0.0, -0.0, 1.0, 5e-7, 1.5e-6, 4.9e-7, 2.5e-6, 1e-45, -1e-45, 1e-38, 0.1, 0.123456789, 1 / 3, 60.0, 103.9, 1e4,
+     123456.789, np.nan, np.inf, -np.inf, 16_777_216, 1e7, 0.9999995, 0.99999994, 9.9999997e-6,
+     1e-5, 1.0000001e-5], np.float32
 )  # fmt: skip
 
 
@@ -138,16 +139,16 @@ def test_figures_of_every_kind_in_every_place() -> None:
 def test_anomalies_of_every_kind() -> None:
     below = [1 - k * 2.0**-53 for k in range(1, 40)]
     anomaly = np.array(
-        [0.0, -0.0, 1.0, *below, ANOMALY_MOST, 0.5, 1 / 3, 1e-15, 5e-16, 1.5e-15, 4.9e-16, 1e-300, 5e-324, -1e-16, -0.25,
-         np.nan, -np.inf, 0.1 + 0.2, 0.9999999999999995, 0.1234567890123455, 1e-5, 1e-6]
+        [0.0, -0.0, 1.0, *below, ANOMALY_MOST, 0.5, 1 / 3, 1e-15, 5e-16, 1.5e-15, 4.9e-16, 1e-300, 5e-324, -1e-16,
+         -0.25, np.nan, -np.inf, 0.1 + 0.2, 0.9999999999999995, 0.1234567890123455, 1e-5, 1e-6]
     )  # fmt: skip
     _assert_alike(scored_events([("u", "e")] * len(anomaly), 3, anomaly=anomaly))
 
 
 def test_strains_and_counts_of_every_kind() -> None:
     strain = np.array(
-        [0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123, 1e3, 5e-7, -5e-7, 1.5e-6, 999_999_999.999_999, -999_999_999.999,
-         np.nan, np.inf, -np.inf, 5e-324, 123_456.654_321_5]
+        [0.0, -0.0, -1e-9, -3.5, 1e6, 214.97502, -0.000123, 1e3, 5e-7, -5e-7, 1.5e-6, 999_999_999.999_999,
+         -999_999_999.999, np.nan, np.inf, -np.inf, 5e-324, 123_456.654_321_5]
     )  # fmt: skip
     n = len(strain)
     seen = np.resize([1, 9, 10, 99, 2**31, 2**53, 2**62, 2**63 - 1], n)

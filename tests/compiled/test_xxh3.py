@@ -22,7 +22,9 @@ def test_of_every_length_it_is_what_the_library_gives(fill: int | None) -> None:
             data = rng.integers(0, 256, begin + size + _BEYOND, np.uint8)
             if fill is not None:
                 data[begin : begin + size] = fill
-            assert xxh3.digest(data, begin, begin + size) == xxhash.xxh3_64_intdigest(data[begin : begin + size])
+            assert xxh3.digest(data, begin, begin + size) == xxhash.xxh3_64_intdigest(
+                data[begin : begin + size].tobytes()
+            )
 
 
 @given(st.binary(min_size=1, max_size=xxh3.BYTES_MOST))
