@@ -16,7 +16,8 @@ import click
 import orjson
 
 from stream.bench.bed import Plan, bed, of_its_own
-from stream.bench.latency import latencies_ms, percentiles
+from stream.bench.distribution import percentiles
+from stream.bench.latency import latencies_ms
 from stream.core_speed import this_machine
 from stream.settings import load
 from stream.shop_event import ShopEvent
