@@ -30,23 +30,23 @@ def test_every_event_of_an_open_loop_load_is_told_of(tmp_path: Path) -> None:
     picture = tmp_path / "latency.png"
 
     ended = _bench(
-        "--rates", "300,half", "--events", "2000", "--seconds", "2", "--warm-up-secs", "1", "--json",
-        "--picture", str(picture),
+        "--rates", "half", "--events", "10000", "--seconds", "1", "--warm-up-secs", "0.5", "--json",
+        "--checkpoint-interval-ms", "200", "--picture", str(picture),
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    slow, half = found["rates"]
-    assert (slow["rate_per_second"], slow["of_peak"], half["of_peak"]) == (300, False, True)
-    assert half["rate_per_second"] == round(found["peak_events_per_second"] / 2)
-    assert slow["events"] == 600
-    assert slow["unscored"] < 20  # those that shoppers send twice
-    for at_rate in (slow, half):
-        latency_ms, behind_ms = at_rate["latency_ms"], at_rate["load_behind_ms"]
-        assert 0 < latency_ms["p50"] <= latency_ms["p99"] <= latency_ms["p999"] <= latency_ms["max"]
-        assert behind_ms["p50"] >= 0
-        assert behind_ms["max"] <= latency_ms["max"]  # what the load was late by is in what its events waited
-        assert at_rate["curve"][-1][1] == pytest.approx(latency_ms["max"], abs=0.1)
+    (half,) = found["rates"]
+    rate = half["rate_per_second"]
+    assert half["of_peak"]
+    assert rate == round(found["peak_events_per_second"] / 2)
+    assert half["events"] == pytest.approx(rate, rel=0.01)  # of a second
+    assert half["unscored"] < 0.02 * rate  # those that shoppers send twice
+    latency_ms, behind_ms = half["latency_ms"], half["load_behind_ms"]
+    assert 0 < latency_ms["p50"] <= latency_ms["p99"] <= latency_ms["p999"] <= latency_ms["max"]
+    assert 0 <= behind_ms["p50"] <= behind_ms["max"]
+    assert behind_ms["p50"] <= latency_ms["p50"]  # what the load was late by is in what its events waited
+    assert half["curve"][-1][1] == pytest.approx(latency_ms["max"], abs=0.1)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
