@@ -22,7 +22,7 @@ from stream.core_speed import this_machine
 from stream.settings import load
 from stream.shop_event import ShopEvent
 
-_BOT = b"bot"
+BOT = b"bot"
 
 
 @click.command()
@@ -49,7 +49,7 @@ def main(*, rate: float, seconds: float, turns: int, as_json: bool) -> None:
                     placement,
                     dataclasses.replace(here, shop=shop),
                     read_live=False,
-                    of=lambda event: event.key != _BOT,
+                    of=lambda event: event.key != BOT,
                 )
             )
             found[name].append(percentiles(latency_ms) | {"scores": len(latency_ms)})
@@ -80,7 +80,7 @@ def _view(number: int, sent_ms: int) -> ShopEvent:
         "event_id": f"bot-{number}", "event_name": "view_item", "event_time": sent_ms, "user_id": "bot",
         "item_id": f"sku-{number % 5_000}", "item_category": f"category-{number % 40}", "price": 9.99,
     }  # fmt: skip
-    return ShopEvent("clicks", _BOT, orjson.dumps(view), sent_ms)
+    return ShopEvent("clicks", BOT, orjson.dumps(view), sent_ms)
 
 
 def _say(line: str) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from stream import deferred
 from stream.shop_event import ShopEvent
 from tests.bench.bot import beside_a_bot
 from tests.bench.growth import theory
@@ -18,7 +19,8 @@ from tests.bench.growth.theory import Costs, Crowd, Shape
 _COSTS = Costs(
     event_us=20.0,
     lstm_us=5.0,
-    step_us=40.0,
+    quarter_us=10.0,
+    alone_us=60.0,
     row_us_per_kb=10.0,
     rows_per_event=0.2,
     worker_cpu_us=24.0,
@@ -63,8 +65,17 @@ def test_workers_are_as_many_times_as_fast_until_the_processors_are_full() -> No
     assert [theory.of_workers(_COSTS, n, 4) for n in (1, 2, 3, 4)] == pytest.approx([1, 2, 4 * 20 / 30, 4 * 20 / 30])
 
 
-def test_each_event_of_a_hot_user_is_a_step() -> None:
-    assert theory.of_a_hot_user(_COSTS, 0.5) == pytest.approx(0.5)
+def test_a_hot_user_costs_steps_up_to_a_quarter_and_is_alone_with_the_rest() -> None:
+    assert theory.of_a_hot_user(_COSTS, 0.125) == pytest.approx(20 / 25)
+    assert theory.of_a_hot_user(_COSTS, 0.25) == pytest.approx(20 / 30)
+    assert theory.of_a_hot_user(_COSTS, 0.250001) == pytest.approx(20 / 30, rel=1e-4)
+    # Half of the events are others', with a sixth beside them; a third goes alone
+    assert theory.of_a_hot_user(_COSTS, 0.5) == pytest.approx(20 / (20 + 10 * 2 / 3 + 60 / 3))
+    assert theory.of_a_hot_user(_COSTS, 1.0) == pytest.approx(20 / 80)
+
+
+def test_the_fair_share_is_that_of_the_code() -> None:
+    assert deferred.share(64, 8_192) == theory.FAIR_SHARE * 8_192
 
 
 def test_users_beyond_memory_pay_a_read_and_rarer_users_more_rows() -> None:

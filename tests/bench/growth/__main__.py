@@ -40,7 +40,7 @@ def _values(context: click.Context, parameter: click.Parameter, given: tuple[str
 @click.command()
 @click.option("--what", default=",".join(NAMES), callback=_what, help="Kinds. [all]")
 @click.option("--values", multiple=True, callback=_values, metavar="KIND=V,V", help="Not the usual ones; repeatable.")
-@click.option("--events", type=click.IntRange(10_000), default=200_000, help="Of a backlog. [200000]")
+@click.option("--events", type=click.IntRange(100_000), default=300_000, help="Of a backlog. [300000]")
 @click.option("--rounds", type=click.IntRange(1), default=1, help="[1]")
 @click.option("--in-memory", type=click.IntRange(8_192), default=100_000, help="Users that have room. [100000]")
 @click.option("--latency", is_flag=True, help="At a steady rate too.")

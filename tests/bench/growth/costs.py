@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from stream import rows
-from stream.core_speed import run_core, simulated_polls
+from stream.core_speed import polls_of, run_core
 from stream.kafka.store import RowStore
 from stream.model_file import LoadedModel
 from stream.settings import Settings
+from stream.shop_event import ShopEvent
+from tests.bench.bot import BOT, beside_a_bot
 from tests.bench.filling import plausible_rows, sizes_of, user
+from tests.bench.growth.theory import FAIR_SHARE
 
-_CORE_EVENTS = 50_000
-_STEPS, _TIMES = 512, 5
+_CORE_EVENTS = 40_000
+_TURNS, _TIMES = 3, 5
 _ROWS = 20_000
 _READS = 4_096
 # A row that is written to the local copy is sent to the changelog too, and stored there: taken to cost as much again.
 _COPIES = 2
 
 
-def lstm_us(settings: Settings, loaded: LoadedModel, *, start_ms: int) -> float:
-    """Of an event, in the network, in batches as a backlog has them."""
+class CoreCosts(NamedTuple):
+    """Of an event, in microseconds."""
+
+    lstm_us: float  # in the network
+    quarter_us: float  # more than usual, where a quarter of all events is one user's
+    alone_us: float  # the same, where all are
+
+
+def of_the_core(settings: Settings, loaded: LoadedModel, shop: Iterator[ShopEvent]) -> CoreCosts:
+    """In batches as a backlog has them, of ever more events of one user."""
     torch.set_num_threads(settings.torch_threads)
-    polls = simulated_polls(settings, seed=1, users=50_000, start_ms=start_ms, events=_CORE_EVENTS)
-    run_core(settings, loaded, polls[:1])  # what is done once
-    return run_core(settings, loaded, polls).lstm_us
-
-
-@torch.inference_mode()
-def step_us(loaded: LoadedModel) -> float:
-    """Of an event of one user after the other, beyond what one of many users at once takes."""
-    model, sizes = loaded.model, loaded.card.sizes
-    x = torch.randn(_STEPS, sizes.width)
-
-    def advance(batch_sizes: torch.Tensor) -> float:
-        carry = torch.zeros(int(batch_sizes[0]), sizes.parts, sizes.layers, sizes.hidden)
-        return _median_us(lambda: model.advance(x, batch_sizes, carry)) / _STEPS
-
-    return advance(torch.ones(_STEPS, dtype=torch.int64)) - advance(torch.tensor([_STEPS]))
+    usual = list(itertools.islice(shop, _CORE_EVENTS))
+    quarter = list(itertools.islice(beside_a_bot(iter(usual), FAIR_SHARE), _CORE_EVENTS))
+    alone = [event for event in beside_a_bot(iter(usual), 0.5) if event.key == BOT]
+    run_core(settings, loaded, polls_of(usual[: settings.batch_max_events], settings))  # what is done once
+    polls = [polls_of(events, settings) for events in (usual, quarter, alone)]
+    turns = [[run_core(settings, loaded, of_it) for of_it in polls] for _ in range(_TURNS)]
+    event_us, quarter_us, alone_us = (
+        median(1e6 / speed.events_per_second for speed in speeds) for speeds in zip(*turns, strict=True)
+    )
+    return CoreCosts(median(speeds[0].lstm_us for speeds in turns), quarter_us - event_us, alone_us - event_us)
 
 
 def row_us_per_kb(settings: Settings, folder: Path) -> float:

@@ -59,11 +59,13 @@ def measure(plan: Plan) -> Found:
 
 def _costs(here: Bed, runs: Runs) -> Costs:
     settings = here.settings
-    loaded, burden = model_file.load(settings.model), runs.burden()
+    burden = runs.burden()
+    core = costs.of_the_core(settings, model_file.load(settings.model), here.shop)
     return Costs(
         event_us=round(burden.event_us, 2),
-        lstm_us=round(costs.lstm_us(settings, loaded, start_ms=here.start_ms), 2),
-        step_us=round(costs.step_us(loaded), 2),
+        lstm_us=round(core.lstm_us, 2),
+        quarter_us=round(core.quarter_us, 2),
+        alone_us=round(core.alone_us, 2),
         row_us_per_kb=round(costs.row_us_per_kb(settings, here.folder / "rows"), 2),
         rows_per_event=round(burden.rows, 4),
         worker_cpu_us=round(burden.worker_cpu_us, 2),

@@ -12,8 +12,9 @@ users           an event of a user who is not in memory reads their row; the few
                 checkpoints, the more rows an event has written
 partitions      nothing: they share the worker's batches
 workers         as many times as much, until the processors are full: worker and broker take theirs of an event
-hot             each event of one user is a step of the network of its own, which no other event shares. That a quarter
-                of a batch is theirs at most decides who waits, not how many steps there are
+hot             each event of one user is a step of its own, which no other event shares, and costs so much more. Up to
+                a quarter of a batch is theirs; what they send beyond it waits until the others' events are done, and
+                is scored alone
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from numpy.typing import NDArray
 
 from stream import rows
 
+FAIR_SHARE = 0.25  # of a batch, which one user has at most: `deferred.share`
+
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """At the base case, in microseconds."""
 
     event_us: float  # of one worker over a backlog, by the clock
     lstm_us: float  # of it, the network
-    step_us: float  # a step of the network for one user alone, beside one of many
+    quarter_us: float  # that an event costs more where a quarter of all events is one user's
+    alone_us: float  # the same where all are
     row_us_per_kb: float  # to write a row, to the local copy and to the changelog
     rows_per_event: float
     worker_cpu_us: float  # of an event, all threads of the worker
@@ -76,7 +80,12 @@ def of_workers(costs: Costs, workers: int, cores: int) -> float:
 
 def of_a_hot_user(costs: Costs, share: float) -> float:
     """Who sends that share of all events."""
-    return costs.event_us / (costs.event_us + share * costs.step_us)
+    if share <= FAIR_SHARE:
+        added = costs.quarter_us * share / FAIR_SHARE
+    else:
+        beside_others = (1 - share) / (1 - FAIR_SHARE)  # of all events, those of batches that have others too
+        added = costs.quarter_us * beside_others + costs.alone_us * (1 - beside_others)
+    return costs.event_us / (costs.event_us + added)
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
