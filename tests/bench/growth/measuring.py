@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -84,8 +85,10 @@ def _kind(plan: Plan, what: str, here: Bed, runs: Runs, base: Costs) -> Growth:
         variant = kind.variant(value, here.folder)
         return runs.latency_ms(variant, steady._replace(workers=variant.workers))
 
-    def share(value: float) -> float:
-        return _theory(what, value, base, here.settings)
+    def share(value: float, event_us: float) -> float:
+        # What workers may take of the processors is a ratio of figures of one moment
+        costs_now = base if what == "workers" else msgspec.structs.replace(base, event_us=event_us)
+        return _theory(what, value, costs_now, here.settings)
 
     return _growth(plan, _Line(what, kind.base, values, per_second, latency_ms, share))
 
@@ -107,9 +110,9 @@ def _users(plan: Plan, here: Bed, base: Costs) -> tuple[Growth, float]:
     values = plan.values.get(USERS, USERS_VALUES)
     read_us = crowds.read_us(int(max(values)))
 
-    def share(value: float) -> float:
+    def share(value: float, event_us: float) -> float:
         return theory.of_users(
-            base,
+            msgspec.structs.replace(base, event_us=event_us),
             Crowd(users=USERS_BASE, exponent=EXPONENT),
             Crowd(users=int(value), exponent=EXPONENT),
             in_memory=plan.in_memory,
@@ -137,7 +140,7 @@ class _Line(NamedTuple):
     values: Sequence[float]
     per_second: Callable[[float], float]
     latency_ms: Callable[[float, Steady], dict[str, float]]
-    theory: Callable[[float], float]  # the share of the base case's throughput
+    theory: Callable[[float, float], float]  # (value, us of an event at the base) -> share of the base's throughput
 
 
 def _growth(plan: Plan, line: _Line) -> Growth:
@@ -149,12 +152,14 @@ def _growth(plan: Plan, line: _Line) -> Growth:
             measured.append(line.per_second(value))
             plan.say(f"{line.what} {value:g}: {measured[-1]:,.0f} events/s")
         rounds.append(in_turns(measured))
+    base_rates = [rate for _, rates, _ in rounds for rate in rates]
+    event_us = 1e6 / median(base_rates)
     points = [
         Point(
             value=value,
             events_per_second=[rates[i] for rates, _, _ in rounds],
             shares=[shares[i] for _, _, shares in rounds],
-            theory=round(line.theory(value), 3),
+            theory=round(line.theory(value, event_us), 3),
         )
         for i, value in enumerate(line.values)
     ]
@@ -167,7 +172,7 @@ def _growth(plan: Plan, line: _Line) -> Growth:
     return Growth(
         what=line.what,
         base=line.base,
-        base_events_per_second=[rate for _, rates, _ in rounds for rate in rates],
+        base_events_per_second=base_rates,
         base_latency_ms=base_ms,
         points=points,
     )
