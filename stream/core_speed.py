@@ -30,6 +30,7 @@ from stream.kafka.raw_batches import to_batches
 from stream.model_file import LoadedModel
 from stream.scorer import pick_device
 from stream.settings import Settings
+from stream.shop_event import ShopEvent
 from stream.shop_frames import ShopFrames
 from stream.simulator import scenario
 from stream.simulator.simulate import simulate
@@ -81,7 +82,13 @@ class Speed(NamedTuple):
 
 def simulated_polls(settings: Settings, *, seed: int, users: int, start_ms: int, events: int) -> Polls:
     """What fetching simulated events would bring, in batches of the settings' size."""
-    made = list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), events))
+    return polls_of(
+        list(itertools.islice(simulate(scenario.load(), seed=seed, users=users, start_ms=start_ms), events)), settings
+    )
+
+
+def polls_of(made: Sequence[ShopEvent], settings: Settings) -> Polls:
+    """The same of these events."""
     topics, size = ShopFrames(settings.partitions), settings.batch_max_events
     polls = [topics.append(made[start : start + size]) for start in range(0, len(made), size)]
     return [[dataclasses.replace(frame, records=to_batches(frame.records)) for frame in poll] for poll in polls]

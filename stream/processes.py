@@ -40,8 +40,11 @@ class Placement(NamedTuple):
         """For so many workers on the CPUs that this process may use."""
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if len(cpus) <= workers:
-            return cls([], set())
+            return ANYWHERE
         return cls([{cpu} for cpu in cpus[:workers]], set(cpus[workers:]))
+
+
+ANYWHERE = Placement([], set())
 
 
 def keep(pid: int, cpus: set[int]) -> None:

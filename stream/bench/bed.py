@@ -19,7 +19,7 @@ from aiokafka.client import AIOKafkaClient
 from stream.commands.worker_process import WorkerProcess
 from stream.kafka import inquiry, topics
 from stream.kafka.embedded import EmbeddedBroker
-from stream.processes import Placement, keep
+from stream.processes import ANYWHERE, Placement, keep
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
 from stream.simulator import scenario
@@ -31,9 +31,14 @@ _SEED = 1
 # Their time begins so long ago: a million events are of 11 days, and a broker refuses records of the future.
 _DAYS_AGO = 60
 _DAY_MS = 86_400_000
-# Kafka's own default, by which workers begin together: without it the first to come takes everything, and gives half of
-# it back a moment later.
-_ALL_AT_ONCE = {"group.initial.rebalance.delay.ms": "3000"}
+_BROKER = {
+    # Kafka's own default, by which workers begin together: without it the first to come takes everything, and gives
+    # half of it back a moment later.
+    "group.initial.rebalance.delay.ms": "3000",
+    "log.segment.delete.delay.ms": "1000",  # topics that are dropped are gigabytes; Kafka keeps them for a minute
+}
+# For 15 s the JVM is still compiling what a steady rate asks of it.
+WARM_UP_SECS = 20.0
 _POLL_SECS = 0.1
 # Nothing scored for so long: the worker has failed, or the machine cannot do this.
 _STALL_SECS = 60.0
@@ -53,6 +58,7 @@ class Plan:
     rate_per_sec: float
     seconds: float  # at that rate
     say: Callable[[str], None]
+    warm_up_secs: float = WARM_UP_SECS  # at the same rate, before what is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def bed(settings: Settings) -> Iterator[Bed]:
     start_ms = (int(time.time() * 1000) // _DAY_MS - _DAYS_AGO) * _DAY_MS
     with tempfile.TemporaryDirectory(prefix="behaviour-stream-bench-") as name:
         folder = Path(name)
-        with EmbeddedBroker(folder / "broker", properties=_ALL_AT_ONCE) as broker:
+        with EmbeddedBroker(folder / "broker", properties=_BROKER) as broker:
             settings = msgspec.structs.replace(
                 settings, bootstrap_servers=broker.bootstrap_servers, metrics_port=0, retention_hours=-1
             )
@@ -124,9 +130,24 @@ async def make_topics(settings: Settings) -> None:
     await topics.ensure(settings)
 
 
+async def drop_topics(settings: Settings, *, sources: bool) -> None:
+    """What a run has on the broker, which is gigabytes of millions of events; `sources`: its events too."""
+    names = {getattr(settings, field) for field in _OUTPUTS} | {settings.changelog_topic}
+    if sources:
+        names.update(settings.source_topics)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([name for name in await admin.list_topics() if name in names])
+    finally:
+        await admin.close()
+
+
 @contextlib.contextmanager
-def workers_of(settings: Settings, n: int, folder: Path) -> Iterator[Sequence[WorkerProcess]]:
-    """Workers of one group that begin together, each with a folder and a log of its own."""
+def workers_of(
+    settings: Settings, n: int, folder: Path, placement: Placement = ANYWHERE
+) -> Iterator[Sequence[WorkerProcess]]:
+    """Workers of one group that begin together, each with a folder, a log and, if placed, a CPU of its own."""
     with contextlib.ExitStack() as stack:
         group = [
             stack.enter_context(
@@ -137,6 +158,8 @@ def workers_of(settings: Settings, n: int, folder: Path) -> Iterator[Sequence[Wo
             )
             for i in range(n)
         ]
+        for worker, cpus in zip(group, placement.workers, strict=bool(placement.workers)):
+            keep(worker.pid, cpus)
         for worker in group:
             worker.begin()
         yield group
@@ -185,14 +208,22 @@ async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
-async def read(consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, list[Any]]:
-    """The records from these offsets to the ends."""
+async def reading(
+    consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int]
+) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    """The records from these offsets to the ends, some of a topic partition at a time."""
     consumer.assign(list(begins))
     for tp, offset in begins.items():
         consumer.seek(tp, offset)
     ends = await consumer.end_offsets(list(begins))
-    records: dict[TopicPartition, list[Any]] = {tp: [] for tp in begins}
     while any([await consumer.position(tp) < end for tp, end in ends.items()]):
         for tp, run in (await consumer.getmany(timeout_ms=1000)).items():
-            records[tp] += run
+            yield tp, run
+
+
+async def read(consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, list[Any]]:
+    """The same, all of it."""
+    records: dict[TopicPartition, list[Any]] = {tp: [] for tp in begins}
+    async for tp, run in reading(consumer, begins):
+        records[tp] += run
     return records

@@ -5,23 +5,19 @@ from __future__ import annotations
 import gc
 import itertools
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.bench.bed import Bed, Plan, make_topics, partitions_of, read, reader, until_committed, workers_of
-from stream.bench.live_reader import LiveReader, Place, place
+from stream.bench.bed import Bed, Plan, make_topics, partitions_of, read, reader, reading, until_committed, workers_of
+from stream.bench.live_reader import LiveReader
+from stream.bench.seen import Seen
 from stream.commands.load_run import destination
 from stream.processes import Placement, keep
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
-
-# The first seconds are left out: for 15 s the JVM is still compiling what a steady rate asks of it.
-_WARM_SECS = 20.0
-_PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9}
 
 
 async def latencies_ms(
@@ -42,43 +38,42 @@ async def latencies_ms(
     await make_topics(settings)
     shop, rate_per_sec = here.shop, plan.rate_per_sec
     events = list(itertools.islice(shop, int(rate_per_sec * plan.seconds)))
-    with workers_of(settings, plan.latency_workers, here.folder) as group, LiveReader(settings, read_live) as live:
-        for worker, cpus in zip(group, placement.workers, strict=bool(placement.workers)):
-            keep(worker.pid, cpus)
+    with (
+        workers_of(settings, plan.latency_workers, here.folder, placement) as group,
+        LiveReader(settings, read_live) as live,
+    ):
         keep(os.getpid(), placement.others)  # what comes after in this process is not measured
         await produce(itertools.islice(shop, 1000), destination(settings), record_time="now")
         await until_committed(settings, group)  # they are up
-        warming = list(itertools.islice(shop, int(rate_per_sec * _WARM_SECS)))
+        warming = list(itertools.islice(shop, int(rate_per_sec * plan.warm_up_secs)))
         gc.freeze()  # a look at all these events would stop the load for half a second
         await produce(warming, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await produce(events, destination(settings), rate_per_sec=rate_per_sec, record_time="now")
         await until_committed(settings, group)
     sent = await _sent_ms(settings, {event.value for event in events if of(event)})
-    seen = live.read_ms if read_live else await _appended_ms(settings)
-    return np.array([at - sent[at_place] for at_place, at in seen.items() if at_place in sent], np.float64)
+    seen = live.seen if read_live else await appended(settings)
+    latency_ms = [seen.at(*of_it, np.array(list(ms), np.int64)) - list(ms.values()) for of_it, ms in sent.items()]
+    found = np.concatenate(latency_ms) if latency_ms else np.empty(0)
+    return found[~np.isnan(found)]
 
 
-def percentiles(latency_ms: NDArray[np.float64]) -> dict[str, float]:
-    """p50, p99, p999 of [N]."""
-    return {name: round(float(np.percentile(latency_ms, q)), 1) for name, q in _PERCENTILES.items()}
-
-
-async def _sent_ms(settings: Settings, measured: set[bytes]) -> dict[Place, int]:
-    """When each of these records was sent."""
-    return {
-        (tp.topic, tp.partition, record.offset): record.timestamp
-        for tp, records in (await _read(settings, *settings.source_topics)).items()
-        for record in records
-        if record.value in measured
-    }
-
-
-async def _appended_ms(settings: Settings) -> dict[Place, int]:
-    """When each score was appended."""
-    scores = await _read(settings, settings.anomaly_scores_topic)
-    return {place(record.value): record.timestamp for records in scores.values() for record in records}
-
-
-async def _read(settings: Settings, *names: str) -> Mapping[Any, list[Any]]:
+async def appended(settings: Settings) -> Seen:
+    """When each score was appended, by the broker's clock."""
+    seen = Seen()
     async with reader(settings) as consumer:
-        return await read(consumer, dict.fromkeys(partitions_of(settings, *names), 0))
+        async for _, records in reading(
+            consumer, dict.fromkeys(partitions_of(settings, settings.anomaly_scores_topic), 0)
+        ):
+            for record in records:
+                seen.note(record.value, record.timestamp)
+    return seen
+
+
+async def _sent_ms(settings: Settings, measured: set[bytes]) -> dict[tuple[str, int], dict[int, int]]:
+    """When each of these records was sent, by topic partition and offset."""
+    async with reader(settings) as consumer:
+        sources = await read(consumer, dict.fromkeys(partitions_of(settings, *settings.source_topics), 0))
+    return {
+        (tp.topic, tp.partition): {record.offset: record.timestamp for record in records if record.value in measured}
+        for tp, records in sources.items()
+    }

@@ -7,28 +7,11 @@ import threading
 import time
 from typing import Self
 
-import msgspec
-
 from stream.bench.bed import partitions_of, reader
+from stream.bench.seen import Seen
 from stream.settings import Settings
 
 _POLL_MS = 100  # also how soon it ends
-
-# Where an event lies: topic, partition, offset.
-Place = tuple[str, int, int]
-
-
-class _Score(msgspec.Struct):
-    id: str
-
-
-_decode = msgspec.json.Decoder(_Score).decode
-
-
-def place(score: bytes) -> Place:
-    """Of the event that a score record is of."""
-    topic, partition, offset, _ = _decode(score).id.rsplit("-", 3)
-    return topic, int(partition), int(offset)
 
 
 class LiveReader:
@@ -39,7 +22,7 @@ class LiveReader:
         self._settings, self._wanted = settings, wanted
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._read()), daemon=True)
-        self.read_ms: dict[Place, int] = {}  # when a score of each was first there
+        self.seen = Seen()
 
     def __enter__(self) -> Self:
         if self._wanted:
@@ -60,4 +43,4 @@ class LiveReader:
                 now_ms = time.time_ns() // 1_000_000
                 for records in polled.values():
                     for record in records:
-                        self.read_ms.setdefault(place(record.value), now_ms)
+                        self.seen.note(record.value, now_ms)

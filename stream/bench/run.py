@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from stream.bench.bed import Plan, bed, of_its_own
-from stream.bench.latency import latencies_ms, percentiles
+from stream.bench.distribution import percentiles
+from stream.bench.latency import latencies_ms
 from stream.bench.throughput import events_per_second, load
 from stream.core_speed import machine_events_per_second, this_machine
 from stream.settings import in_force

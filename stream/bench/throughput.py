@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream.bench.bed import make_topics, partitions_of, read, reader, until_committed, workers_of
 from stream.commands.load_run import destination
+from stream.processes import ANYWHERE, Placement
 from stream.settings import Settings
 from stream.shop_event import ShopEvent
 from stream.simulator.load import produce
@@ -22,10 +23,12 @@ async def load(settings: Settings, shop: Iterator[ShopEvent], events: int) -> No
     await produce(itertools.islice(shop, events), destination(settings))
 
 
-async def events_per_second(settings: Settings, workers: int, events: int, folder: Path) -> float:
+async def events_per_second(
+    settings: Settings, workers: int, events: int, folder: Path, placement: Placement = ANYWHERE
+) -> float:
     """From the first score's append to the last one's, by the broker's clock, of the events that are there."""
     await make_topics(settings)
-    with workers_of(settings, workers, folder) as group:
+    with workers_of(settings, workers, folder, placement) as group:
         await until_committed(settings, group)
     partitions = partitions_of(settings, settings.purchase_intent_topic, settings.anomaly_scores_topic)
     async with reader(settings) as consumer:

@@ -16,12 +16,13 @@ import click
 import orjson
 
 from stream.bench.bed import Plan, bed, of_its_own
-from stream.bench.latency import latencies_ms, percentiles
+from stream.bench.distribution import percentiles
+from stream.bench.latency import latencies_ms
 from stream.core_speed import this_machine
 from stream.settings import load
 from stream.shop_event import ShopEvent
 
-_BOT = b"bot"
+BOT = b"bot"
 
 
 @click.command()
@@ -36,7 +37,7 @@ def main(*, rate: float, seconds: float, turns: int, as_json: bool) -> None:
     with bed(settings) as here:
         placement = here.part(1)
         for turn, name in itertools.product(range(turns), found):
-            shop = here.shop if name == "quiet" else _beside_a_bot(here.shop)
+            shop = here.shop if name == "quiet" else beside_a_bot(here.shop)
             plan = Plan(
                 settings, workers=1, events=0, latency_workers=1, seconds=seconds, say=_say,
                 rate_per_sec=rate if name == "quiet" else 2 * rate,
@@ -48,7 +49,7 @@ def main(*, rate: float, seconds: float, turns: int, as_json: bool) -> None:
                     placement,
                     dataclasses.replace(here, shop=shop),
                     read_live=False,
-                    of=lambda event: event.key != _BOT,
+                    of=lambda event: event.key != BOT,
                 )
             )
             found[name].append(percentiles(latency_ms) | {"scores": len(latency_ms)})
@@ -63,15 +64,23 @@ def main(*, rate: float, seconds: float, turns: int, as_json: bool) -> None:
     click.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
 
 
-def _beside_a_bot(shop: Iterator[ShopEvent]) -> Iterator[ShopEvent]:
-    """After each event one of the bot's, who looks at another item each time."""
-    for number, event in enumerate(shop):
+def beside_a_bot(shop: Iterator[ShopEvent], share: float = 0.5) -> Iterator[ShopEvent]:
+    """After the events so many of the bot's that it has that share of all; it looks at another item each time."""
+    number, owed = 0, 0.0
+    for event in shop:
         yield event
-        view = {
-            "event_id": f"bot-{number}", "event_name": "view_item", "event_time": event.sent_ms, "user_id": "bot",
-            "item_id": f"sku-{number % 5_000}", "item_category": f"category-{number % 40}", "price": 9.99,
-        }  # fmt: skip
-        yield ShopEvent("clicks", _BOT, orjson.dumps(view), event.sent_ms)
+        owed += share / (1 - share)
+        while owed >= 1:
+            yield _view(number, event.sent_ms)
+            number, owed = number + 1, owed - 1
+
+
+def _view(number: int, sent_ms: int) -> ShopEvent:
+    view = {
+        "event_id": f"bot-{number}", "event_name": "view_item", "event_time": sent_ms, "user_id": "bot",
+        "item_id": f"sku-{number % 5_000}", "item_category": f"category-{number % 40}", "price": 9.99,
+    }  # fmt: skip
+    return ShopEvent("clicks", BOT, orjson.dumps(view), sent_ms)
 
 
 def _say(line: str) -> None:

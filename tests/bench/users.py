@@ -75,12 +75,12 @@ def main(
             },
             environ={},
         )
-        asyncio.run(_prepare(settings, users))
+        asyncio.run(prepare(settings, users))
         runs = []
         for number in range(2 * rounds):
             bound = users if number % 2 else in_memory
             bounded = msgspec.structs.replace(settings, memory_max_users=bound)
-            runs.append(asyncio.run(_run(bounded, _Draw(users, exponent, number), events, Path(name))))
+            runs.append(asyncio.run(run(bounded, Draw(users, exponent, number), events, Path(name))))
             _say(json.dumps(msgspec.to_builtins(runs[-1])))
         shutil.rmtree(settings.data_dir)
     tight, roomy = ([run.events_per_second for run in runs[which::2]] for which in (0, 1))
@@ -97,7 +97,7 @@ def main(
     click.echo(json.dumps(found) if as_json else json.dumps(found, indent=1))
 
 
-class _Draw:
+class Draw:
     """Events of users by Zipf's law: the k-th is drawn k ** -exponent times as often as the first."""
 
     def __init__(self, users: int, exponent: float, seed: int) -> None:
@@ -123,7 +123,7 @@ class _Draw:
             yield number, orjson.dumps(event)
 
 
-async def _prepare(settings: Settings, users: int) -> None:
+async def prepare(settings: Settings, users: int) -> None:
     """A row of every user in the local copies, as if the changelog had given them; it holds none of them."""
     await topics.ensure(settings)
     await fill_changelog(settings, settings.partitions, _say)
@@ -143,7 +143,7 @@ async def _prepare(settings: Settings, users: int) -> None:
     _say(f"{users:,} rows in the local copies after {time.monotonic() - began:.0f} s")
 
 
-async def _run(settings: Settings, draw: _Draw, events: int, folder: Path) -> Run:
+async def run(settings: Settings, draw: Draw, events: int, folder: Path) -> Run:
     await _produce(settings, draw.events(events))
     before = await _scored(settings)
     with running(settings, folder / "worker.log") as worker:

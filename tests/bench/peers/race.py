@@ -33,7 +33,7 @@ from tests.bench.peers.checking import Check, check
 from tests.bench.peers.children import children
 from tests.bench.peers.result import Found, settings_of_all, versions
 from tests.bench.peers.systems import FLOORS, Run, UnableError
-from tests.shop import small_model
+from tests.models import untaught_in
 
 _CPUS = 2  # of all that is measured, the broker among it
 _USERS, _SEED, _DAYS_AGO, _DAY_MS = 50_000, 1, 60, 86_400_000
@@ -164,14 +164,8 @@ def _keep_to_cpus() -> None:
 
 def _model(plan: Plan, folder: Path) -> tuple[LoadedModel, str]:
     """The model, and how a command names it."""
-    if plan.hidden is None:
-        name = Settings().model
-        return model_file.load(name), name
-    card = model_file.load(Settings().model).card
-    path = folder / f"untaught-h{plan.hidden}.safetensors"
-    untaught = small_model(hidden=plan.hidden)
-    model_file.save(untaught, path, statistics=card.statistics, normal=card.normal_traffic, made={})
-    return model_file.load(str(path)), str(path)
+    name = Settings().model if plan.hidden is None else untaught_in(folder, hidden=plan.hidden)
+    return model_file.load(name), name
 
 
 def _export(model: str, folder: Path, say: Callable[[str], None]) -> None:

@@ -1,0 +1,1 @@
+"""How throughput and latency go as something grows, beside what they should do in theory."""
