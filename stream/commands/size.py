@@ -86,8 +86,8 @@ def size(
 
     \b
       behaviour-stream size --events-per-second 200k --users 10M
-      behaviour-stream size --events-per-second 1M --users 100M --hidden 128 --layers 2
-      behaviour-stream size --events-per-second 1M --users 100M --json | jq '.breaks_first[0]'
+      behaviour-stream size --events-per-second 1M --users 100M --hidden 128
+      behaviour-stream size --events-per-second 1M --users 9M --json | jq .memory
       behaviour-stream size --check
     """
     import msgspec

@@ -58,7 +58,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     store_read_us: Annotated[float, _measured("us", "of a user fetched from RocksDB", _STORE)] = 9.3
     seat_us: Annotated[
         float, _measured("us", "of a user who is then given a place in memory, and another theirs taken", _OWN)
-    ] = 7.9
+    ] = 6.5
     worker_cores_most: Annotated[
         float,
         _measured("cores", "that one worker keeps busy: one interpreter", "CHANGELOG, of `behaviour-stream bench`"),
@@ -74,7 +74,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     row_record_bytes: Annotated[float, _measured("bytes", "of key and framing of a changelog record", _TRIAL)] = 22.0
 
     worker_bytes: Annotated[float, _measured("bytes", "resident, of a worker without users", _TRIAL)] = 820e6
-    user_bytes: Annotated[float, _measured("bytes", "in memory of a user, beside the row: key, index", _OWN)] = 194.0
+    user_bytes: Annotated[float, _measured("bytes", "in memory of a user, beside the row: key, index", _OWN)] = 213.0
     waiting_event_bytes: Annotated[
         float, _measured("bytes", "in memory of an event that waits, beside its record", _OWN)
     ] = 121.0

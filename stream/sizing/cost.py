@@ -42,14 +42,14 @@ def cost(demands: Demands, constants: Constants, of: Activity, workers: int) -> 
         "network": network,
         "apply": constants.apply_us,
         "store reads": misses * (constants.store_read_us + constants.seat_us),
-        "rows, to scoring": rows * constants.row_scoring_us,
+        "rows copied": rows * constants.row_scoring_us,
     }
     stages = {
         "decode": constants.decode_us,
         **scoring,
         "encode": constants.encode_us,
         "Kafka": constants.kafka_us,
-        "rows, to disk and broker": rows * max(0.0, constants.row_us - constants.row_scoring_us),
+        "rows written": rows * max(0.0, constants.row_us - constants.row_scoring_us),
     }
     worker_us, scoring_us = sum(stages.values()), sum(scoring.values())
     if demands.settings.guarantee == "exactly_once":

@@ -129,8 +129,8 @@ def _of_whole(demands: Demands, constants: Constants) -> list[_Use]:
         _Use(
             "the group's record of its members", group_bytes(constants, deployment), constants.group_record_bytes_most,
             "bytes",
-            "no worker is assigned anything; raise message.max.bytes of __consumer_offsets, or give workers more cores "
-            "and users, or part the users among groups",
+            "no worker is assigned anything; raise message.max.bytes of the brokers (8 MiB was tried), or have fewer "
+            "and larger workers (--memory-max-users), or part the users among groups",
         ),
         _Use(
             "partitions of the cluster", TOPICS * deployment.partitions * demands.replication_factor,

@@ -61,6 +61,7 @@ class Trial(msgspec.Struct, kw_only=True):
     figures: list[Figure]
     events: int
     users: int
+    cores: float  # that it had, of those that it could have
     checkpoint_ms: float  # in the mean, with its rows
     machine: str
 
@@ -123,6 +124,7 @@ def _beside(demands: Demands, constants: Constants, between: tuple[_Sample, _Sam
         ],
         events=events,
         users=users,
+        cores=round(of["process_cpu_seconds_total"] / (done.at - begun.at), 2),
         checkpoint_ms=round(1e3 * of["behaviour_checkpoint_seconds_sum"] / of["behaviour_checkpoint_seconds_count"], 1),
         machine=this_machine(),
     )  # fmt: skip

@@ -167,8 +167,8 @@ def trial_lines(trial: Trial) -> Iterator[str]:
         )
         yield f"{figure.name:<20}{figure.unit:<16}{numbers[0]:>14}{numbers[1]:>14}{figure.ratio:>8.2f}"
     yield (
-        f"{trial.events:,} events of {trial.users:,} simulated shoppers, a checkpoint {trial.checkpoint_ms:,.0f} ms; "
-        f"{trial.machine}"
+        f"{trial.events:,} events of {trial.users:,} simulated shoppers; it had {trial.cores:.2f} cores; a checkpoint "
+        f"{trial.checkpoint_ms:,.0f} ms; {trial.machine}"
     )
 
 
