@@ -186,13 +186,13 @@ def test_what_breaks_is_in_order_and_is_passed_just_beyond_where_it_says(usual: 
     for limits in (usual.fills_first, usual.breaks_first):
         at = [limit.breaks_at_events_per_second or math.inf for limit in limits]
         assert at == sorted(at)
-    first = usual.fills_first[0]
-    assert first.breaks_at_events_per_second is not None
-    factor = first.breaks_at_events_per_second / usual.demands.events_per_second
-    asked = usual.demands.times(factor * 1.01)
-    spent = cost(asked, CONSTANTS, activity(asked), usual.deployment.workers)
-    assert first.name == "a worker's processor"
-    assert asked.events_per_second / usual.deployment.workers > spent.events_per_second
+    (processor,) = (limit for limit in usual.fills_first if limit.name == "a worker's processor")
+    assert processor.breaks_at_events_per_second is not None
+    factor = processor.breaks_at_events_per_second / usual.demands.events_per_second
+    for beyond in (False, True):
+        asked = usual.demands.times(factor * (1.01 if beyond else 0.99))
+        spent = cost(asked, CONSTANTS, activity(asked), usual.deployment.workers)
+        assert (asked.events_per_second / usual.deployment.workers > spent.events_per_second) == beyond
 
 
 def test_a_group_too_large_for_its_record_is_said_to_be() -> None:
