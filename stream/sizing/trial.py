@@ -23,6 +23,7 @@ from stream.bench.bed import Plan, bed, of_its_own, workers_of
 from stream.bench.throughput import load
 from stream.commands.worker_process import WorkerProcess
 from stream.core_speed import this_machine
+from stream.errors import BehaviourStreamError
 from stream.kafka.embedded import free_port
 from stream.model import BehaviourModel
 from stream.settings import Settings
@@ -100,7 +101,12 @@ def try_out(demands: Demands, constants: Constants, events: int, say: Callable[[
 def _beside(demands: Demands, constants: Constants, between: tuple[_Sample, _Sample], events: int, users: int) -> Trial:
     begun, done = between
     of = {name: done.values[name] - begun.values[name] for name in done.values}
-    scored = done.events - begun.events
+    scored, checkpoints = done.events - begun.events, of["behaviour_checkpoint_seconds_count"]
+    if not checkpoints:
+        raise BehaviourStreamError(
+            f"--checkpoint-interval-ms={demands.settings.checkpoint_interval_ms}: expected one that ends within the "
+            f"{done.at - begun.at:.1f} s that this took, or there is no changelog to be measured"
+        )
     rate = scored / (done.at - begun.at)
     small = dataclasses.replace(
         demands, events_per_second=rate, users=users, memory_max_users=None,
@@ -125,7 +131,7 @@ def _beside(demands: Demands, constants: Constants, between: tuple[_Sample, _Sam
         events=events,
         users=users,
         cores=round(of["process_cpu_seconds_total"] / (done.at - begun.at), 2),
-        checkpoint_ms=round(1e3 * of["behaviour_checkpoint_seconds_sum"] / of["behaviour_checkpoint_seconds_count"], 1),
+        checkpoint_ms=round(1e3 * of["behaviour_checkpoint_seconds_sum"] / checkpoints, 1),
         machine=this_machine(),
     )  # fmt: skip
 

@@ -146,8 +146,8 @@ def test_a_refusal_is_told_as_the_other_commands_do(capsys: pytest.CaptureFixtur
 
 @pytest.mark.broker
 def test_a_small_demand_is_run_beside_its_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.commands.size._CHECK_EVENTS", 60_000)
-    result = ended("--check", "--json", "--hidden=16")
+    monkeypatch.setattr("stream.commands.size._CHECK_EVENTS", 100_000)
+    result = ended("--check", "--json", "--hidden=16", "--checkpoint-interval-ms=200")
     assert result.exception is None, result.stderr
     trial = json.loads(result.stdout)
     figures = {(figure["name"], figure["unit"]): figure for figure in trial["figures"]}
