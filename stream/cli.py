@@ -23,6 +23,7 @@ from stream.commands.parity import parity
 from stream.commands.replay import replay
 from stream.commands.service import broker, settings, topics, worker
 from stream.commands.simulate import simulate
+from stream.commands.size import size
 from stream.commands.train import train
 from stream.commands.tune import tune
 from stream.commands.watch import watch
@@ -31,7 +32,7 @@ from stream.errors import BehaviourStreamError
 # In the order in which help shows them
 _SECTIONS: Sequence[tuple[str, Sequence[click.Command]]] = (
     ("See it work", (demo,)),
-    ("Run it", (settings, topics, doctor, worker, model, erase)),
+    ("Run it", (size, settings, topics, doctor, worker, model, erase)),
     ("Events in, scores out", (simulate, replay, watch)),
     ("Make it yours", (train, evaluate, tune, distill, parity)),
     ("Develop with it", (broker, bench, compare)),
@@ -51,7 +52,7 @@ class _Sections(click.Group):
 @click.group(
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command has --help with examples. Exit codes: 1 doctor, parity or erase found an error, 2 wrong "
+    epilog="Each command has --help with examples. Exit codes: 1 doctor, parity, erase or size found an error, 2 wrong "
     "settings, 3 no broker, 4 state, 5 what should have passed did not, 6 a worker hung, 130 ctrl-C.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")

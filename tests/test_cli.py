@@ -27,7 +27,7 @@ from stream.settings import ENV_PREFIX, Settings, describe, in_force
 
 COMMANDS = (
     "demo", "settings", "topics", "doctor", "worker", "model", "erase", "simulate", "replay", "watch", "train",
-    "parity", "broker", "bench", "compare", "completion",
+    "parity", "broker", "bench", "compare", "completion", "size",
 )  # fmt: skip
 TIMEOUT_SECS = 60.0
 
