@@ -13,7 +13,7 @@ Doubles = NDArray[np.float64]
 
 
 def interpolated(numbers: Doubles, places: Doubles, values: Doubles) -> Doubles:
-    """[N] what `np.interp` gives, bit for bit; places in ascending order, with or without ties."""
+    """[N] what `np.interp` gives, bit for bit; two places or more, in ascending order, with or without ties."""
     found = np.empty(len(numbers))
     _interpolated(numbers, places, values, found)
     return found

@@ -1,4 +1,4 @@
-"""An LSTM and its heads on the CPU: what `scorer.Scorer` gives, within 1e-6, and of each event the same bits whatever
+"""An LSTM and its heads on the CPU: what `scorer.Scorer` gives, within 1e-5, and of each event the same bits whatever
 others share its batch.
 
 The whole batch goes through without the interpreter: a step of one user costs no more than its arithmetic.

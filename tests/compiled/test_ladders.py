@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from stream.compiled.ladders import interpolated
 
 _PLACES = st.lists(
-    st.floats(-100, 100).map(lambda x: round(x, 6)) | st.integers(-3, 3).map(float), min_size=1, max_size=40
+    st.floats(-100, 100).map(lambda x: round(x, 6)) | st.integers(-3, 3).map(float), min_size=2, max_size=40
 )
 _NUMBERS = st.lists(st.floats() | st.integers(-4, 4).map(float), max_size=30)
 
 
 @given(_PLACES, _NUMBERS)
-@example([0.0], [-1.0, 0.0, 1.0])
+@example([0.0, 0.0], [-1.0, 0.0, 1.0, np.nan])
 @example([1.0] * 9, [0.0, 1.0, 2.0, np.nan, np.inf, -np.inf])
 @settings(max_examples=500)
 def test_any_number_is_interpolated_as_by_numpy(places: list[float], numbers: list[float]) -> None:
