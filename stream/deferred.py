@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from stream.events import SOURCES, EventBatch
 from stream.merge import Position, Source
 
-_User = tuple[int, bytes]
+# The hash of a user id, and of the partition. Two users of one hash wait for one another, and each keeps their order.
+_User = int
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
 _Firsts = Mapping[Source, Position]
 
 
@@ -60,8 +62,7 @@ class Deferred:
         """Events, without those whose user has earlier ones here: these are kept, behind the earlier ones."""
         if not self._of_user or not len(events):
             return events
-        users = zip(events["partition"].tolist(), events.key.tolist(), strict=True)
-        behind = np.fromiter((user in self._of_user for user in users), np.bool_, len(events))
+        behind = np.isin(_users(events), np.fromiter(self._of_user, np.uint64, len(self._of_user)))
         if not behind.any():
             return events
         kept = events.take(behind)
@@ -108,12 +109,17 @@ class Deferred:
         self.waiting = Counter()
 
 
+def _users(events: EventBatch) -> NDArray[np.uint64]:
+    """[N] the user of each."""
+    return np.asarray(events["user_hash"] ^ events["partition"].astype(np.uint64) * _MIX)
+
+
 def _by_user(events: EventBatch) -> Iterator[tuple[_User, EventBatch]]:
-    places: dict[_User, list[int]] = {}
-    for place, user in enumerate(zip(events["partition"].tolist(), events.key.tolist(), strict=True)):
-        places.setdefault(user, []).append(place)
-    for user, of_user in places.items():
-        yield user, events.take(np.array(of_user, np.int64)).compact()  # else one event keeps a whole batch's text
+    users, of_each = np.unique(_users(events), return_inverse=True)
+    in_order = np.argsort(of_each, kind="stable")
+    ends = np.cumsum(np.bincount(of_each, minlength=len(users)))
+    for user, of_user in zip(users.tolist(), np.split(in_order, ends[:-1]), strict=True):
+        yield user, events.take(of_user).compact()  # else one event keeps a whole batch's text
 
 
 def _sources(events: EventBatch) -> Counter[Source]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from stream import structured
 
@@ -81,6 +82,7 @@ EVENT = np.dtype(
         ("country", "u2"),
         ("place", "u2"),  # location id
         ("event_hash", "u8"),  # of the event id
+        ("user_hash", "u8"),  # of the user id
         ("time_bounded", "?"),  # the event's own time was not believed
         ("text_at", "i8"),  # where in the batch's text the user id begins; the event id follows it
         ("key_size", "u2"),  # bytes of the one
@@ -104,6 +106,7 @@ class EventBatch:
     def of(cls, columns: NDArray[np.void], keys: Sequence[bytes], event_ids: Sequence[str]) -> Self:
         """Columns [N] and the user id, as in the record's key, and event id of each."""
         ids = [event_id.encode() for event_id in event_ids]
+        columns["user_hash"] = np.array([*map(xxh3_64_intdigest, keys)], np.uint64)
         columns["key_size"], columns["id_size"] = [*map(len, keys)], [*map(len, ids)]
         columns["text_at"] = _places(_sizes(columns))
         text = b"".join(itertools.chain.from_iterable(zip(keys, ids, strict=True)))

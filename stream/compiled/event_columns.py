@@ -313,9 +313,10 @@ def _event(
     for i in range(key_end - key):
         if data[user + i] != data[key + i]:
             return -1
-    if id_end - name_id > xxh3.BYTES_MOST:
+    if max(id_end - name_id, key_end - key) > xxh3.BYTES_MOST:
         return -1
     event.event_hash = xxh3.digest(data, name_id, id_end)
+    event.user_hash = xxh3.digest(data, key, key_end)
     event.text_at, event.key_size, event.id_size = written, key_end - key, id_end - name_id
     copy_bytes(text, written, data, key, key_end - key)
     copy_bytes(text, written + key_end - key, data, name_id, id_end - name_id)

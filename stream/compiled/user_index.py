@@ -124,7 +124,7 @@ def _find(events: Any, text: Any, places: Any, tags: Any, texts: Any, sizes: Any
         found[i] = NO_ROOM
         if size > KEY_MOST:
             continue
-        tag = _tag_of(text, begin, begin + size, event.partition)
+        tag = event.user_hash ^ np.uint64(event.partition) * _MIX
         at = np.int64(tag & np.uint64(mask))
         while places[at] != NO_ROOM:
             slot = places[at]
