@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stream import kernels
 from stream.features import PARTS, Seen, Statistics
 from stream.model import BehaviourModel
-from stream.scorer import Scorer, Scores
+from stream.scorer import Scores
 from stream.training.lessons import Plan, lessons
 from stream.training.runs import Runs
 
@@ -37,7 +38,7 @@ def score(
     intent = np.empty((n, len(sizes.horizons)), np.float32)
     surprise = np.empty((n, len(PARTS)), np.float32)
     fraud = np.empty(n, np.float32) if sizes.fraud else None
-    scorer = Scorer(model, device)
+    scorer = kernels.pick("auto").scorer(model, device)
     carry = torch.zeros(LANES, sizes.parts, sizes.layers, sizes.hidden, device=device)
     done = 0
     for packing, events, fresh, seen in lessons(of, Plan(np.arange(len(of.counts)), LANES, STEPS), statistics):
