@@ -40,11 +40,12 @@ class StateError(BehaviourStreamError):
 class FencedError(StateError):
     """A partition is another worker's: its session ran out, or a transaction was open for too long."""
 
-    def __init__(self, partition: int) -> None:
-        super().__init__(
-            f"partition {partition}: another worker has taken it over, or its transaction outlived "
-            "--transaction-timeout-ms; what was not committed is done again by whoever has it"
-        )
+    def __init__(
+        self,
+        partition: int,
+        why: str = "another worker has taken it over, or its transaction outlived --transaction-timeout-ms",
+    ) -> None:
+        super().__init__(f"partition {partition}: {why}; what was not committed is done again by whoever has it")
 
 
 class PassingError(BehaviourStreamError):

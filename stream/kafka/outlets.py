@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 
+from stream.errors import FencedError
 from stream.kafka.batches import BATCH_BYTES
 from stream.kafka.fenced_producer import FencedProducer, partitions_of
+from stream.kafka.lease import Lease
 from stream.settings import Settings
 
 
@@ -56,9 +58,11 @@ class AtOnce:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._started: AIOKafkaProducer | None = None
+        self._lease = Lease(settings.session_timeout_ms / 1000.0)
 
     async def start(self) -> None:
         """Connect, once. What aiokafka raises ends the worker: the broker answered a moment ago."""
+        self._lease.renew()
         if self._started is not None:
             return
         self._started = AIOKafkaProducer(
@@ -74,6 +78,7 @@ class AtOnce:
             await self._started.partitions_for(topic)  # else send_batch never learns of the topic
 
     async def stop(self) -> None:
+        await self._lease.end()
         if self._started is not None:
             await self._started.stop()
             self._started = None
@@ -85,6 +90,8 @@ class AtOnce:
         return self._producer.create_batch()
 
     async def send(self, topic: str, partition: int, records: Any) -> asyncio.Future[Any]:
+        if self._lease.is_over():
+            raise FencedError(partition, "nothing ran here for most of a session, so it may be another worker's")
         future: asyncio.Future[Any] = await self._producer.send_batch(records, topic, partition=partition)
         return future
 
